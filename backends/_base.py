@@ -1,0 +1,79 @@
+"""The contract a backend fulfils: one array library, on one kind of device."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Array = Any
+
+
+class Backend:
+    """One array library. Subclass it, set the class attributes, override what your library does differently.
+
+    ``name``: what :func:`tensorlite.backends.backends` lists.
+    ``xp``: the array namespace, with the array API standard's names (2023.12 or later).
+    ``array_type``: the class of its arrays; arrays are found by it, with one dictionary look-up.
+    ``scalar_types``: classes its functions may return instead of an array; they are turned into arrays.
+    ``devices``: the device strings' first part it answers to, such as ``"cpu"``.
+    ``capabilities``: what it has beyond the standard, out of ``{"inplace", "strides", "float16", "bfloat16", "numpy-functions"}``.
+    ``implementations``: an operation's name -> a function of raw arrays that replaces the reference written over ``xp``:
+    the fused kernels, and whatever the library can do better than the standard's composition.
+    """
+
+    name: str = ""
+    xp: Any = None
+    array_type: type = object
+    scalar_types: tuple[type, ...] = ()
+    devices: tuple[str, ...] = ()
+    capabilities: frozenset[str] = frozenset()
+    implementations: Mapping[str, Callable[..., Any]] = {}
+
+    def implementation(self, name: str, reference: Callable[..., Any] | str) -> Callable[..., Any]:
+        """What runs the operation here. Asked for once per operation; ``reference`` takes ``xp`` first, or names a function of ``xp``."""
+        found = self.implementations.get(name)
+        if found is not None:
+            return found
+        if isinstance(reference, str):
+            function: Callable[..., Any] = getattr(self.xp, reference)
+            return function
+        xp = self.xp
+
+        def run(*arrays: Any, **options: Any) -> Any:
+            return reference(xp, *arrays, **options)
+        return run
+
+    def asarray(self, value: Any, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Array:
+        """``value`` (an array of this library, of NumPy, or nested lists) as an array here."""
+        return self.xp.asarray(value, dtype=dtype, copy=copy)
+
+    def to_numpy(self, array: Array) -> Any:
+        """The array in host memory as a NumPy array, shared where that is possible."""
+        import numpy as np
+        return np.asarray(array)
+
+    def device_of(self, array: Array) -> str:
+        """The array's device string."""
+        return self.devices[0]
+
+    def owner(self, array: Array) -> Any:
+        """The object that owns the memory ``array`` looks into; two arrays share memory only if theirs is the same."""
+        return array
+
+    def exclusive(self, array: Array) -> bool:
+        """Whether nobody but the caller and its caller hold the array's memory, so that it may be kept without a copy."""
+        return False
+
+    def assign(self, target: Array, index: Any, value: Any) -> None:
+        """``target[index] = value`` in place."""
+        target[index] = value
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that was asked of it."""
+
+    def memory_stats(self) -> dict[str, int]:
+        """Bytes by name: at least ``allocated`` where the library knows it."""
+        return {}
+
+    def is_available(self) -> tuple[bool, str]:
+        """Whether it can run here, and if not, why and what to do."""
+        return True, ""

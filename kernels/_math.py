@@ -1,0 +1,175 @@
+"""Scalar building blocks of the CPU kernels, written so that LLVM turns the loops around them into vector code.
+
+Numba calls the C library's ``exp`` once per element, which keeps the whole loop scalar. The ones here are branch-free:
+``x = n*ln2 + r`` with ``|r| <= ln2/2``, a polynomial for ``exp(r)``, and ``2**n`` put together from its bits.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import float32, float64, int32, int64, njit, types
+from numba.extending import intrinsic, overload
+
+__all__ = ["JIT", "add_any_order", "exp_nonpositive", "log_above_one", "order_key"]
+
+# Contracting a*b+c into one rounding is all that is allowed: nnan, ninf and reassoc would break NaN, -inf and the
+# rounding trick below. error_model="numpy" drops the branch to ZeroDivisionError, which alone stops vectorisation.
+JIT: dict[str, Any] = {"cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
+
+_PAIRS = {float32: int32, int32: float32, float64: int64, int64: float64}
+
+
+@intrinsic
+def _bits(typingctx: Any, value: Any) -> Any:
+    """The same bits as a number of the other kind: float32 <-> int32, float64 <-> int64."""
+    target = _PAIRS.get(value)
+    if target is None:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
+
+    return target(value), codegen
+
+
+@intrinsic
+def add_any_order(typingctx: Any, total: Any, value: Any) -> Any:
+    """``total + value``, and the compiler may sum in any order: the one licence a vectorised sum needs."""
+    if total != value or not isinstance(value, types.Float):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fadd(*args, flags=("reassoc", "nsz"))
+
+    return total(total, value), codegen
+
+
+def order_key(x: Any) -> Any:
+    """An integer that orders as the float does (NaN beyond the infinities); its own inverse.
+
+    A float maximum vectorises only under ``nnan``, which makes a NaN undefined behaviour; an integer one always does.
+    """
+    raise NotImplementedError("compiled code only")
+
+
+@overload(order_key, jit_options={"fastmath": False})
+def _order_key(x: Any) -> Any:
+    if x in (float32, int32):
+        integer, shift, mask = np.int32, np.int32(31), np.int32(0x7FFFFFFF)
+    elif x in (float64, int64):
+        integer, shift, mask = np.int64, np.int64(63), np.int64(0x7FFFFFFFFFFFFFFF)
+    else:
+        return None
+    if isinstance(x, types.Float):
+
+        def to_key(x: Any) -> Any:
+            b = _bits(x)
+            return integer(b ^ integer(integer(b >> shift) & mask))
+
+        return to_key
+
+    def to_float(x: Any) -> Any:
+        return _bits(integer(x ^ integer(integer(x >> shift) & mask)))
+
+    return to_float
+
+
+def exp_nonpositive(x: Any) -> Any:
+    """``exp(x)`` for ``x <= 0`` or NaN, to about one unit in the last place; results below the normal numbers are 0."""
+    raise NotImplementedError("compiled code only")
+
+
+# Near-minimax polynomials of (exp(r)-1-r)/r^2 on |r| <= ln2/2 (interpolation in 50 digits at Chebyshev nodes):
+# relative error of the exponential 1.0e-8 and 1.7e-17. LOG2_HIGH has so few bits that n*LOG2_HIGH is exact.
+@njit(**JIT)
+def _exp32(x: Any) -> Any:
+    magic = np.float32(12582912.0)  # 1.5*2^23: adding it leaves round(y) in the low bits
+    t = x * np.float32(1.4426950408889634) + magic
+    n = t - magic
+    r = x - n * np.float32(0.693145751953125)
+    r = r - n * np.float32(1.4286068203094173e-06)
+    q = np.float32(0.001392625083148979)
+    q = q * r + np.float32(0.008363232883682618)
+    q = q * r + np.float32(0.04166655421298427)
+    q = q * r + np.float32(0.16666576666119928)
+    q = q * r + np.float32(0.5)
+    e = (q * r) * r + r + np.float32(1)
+    power = _bits(np.int32(np.int32(_bits(t) + np.int32(127)) << np.int32(23)))  # the magic number's own bits shift out
+    return np.float32(0) if x < np.float32(-87.33654) else e * power
+
+
+@njit(**JIT)
+def _exp64(x: Any) -> Any:
+    magic = 6755399441055744.0
+    t = x * 1.4426950408889634 + magic
+    n = t - magic
+    r = x - n * 0.6931471805592082
+    r = r - n * 7.371002565167799e-13
+    q = 2.5100472505694996e-08
+    q = q * r + 2.7620201591031547e-07
+    q = q * r + 2.7557268276905696e-06
+    q = q * r + 2.4801521057868204e-05
+    q = q * r + 0.00019841269863171557
+    q = q * r + 0.0013888888917367081
+    q = q * r + 0.008333333333330039
+    q = q * r + 0.041666666666623824
+    q = q * r + 0.16666666666666669
+    q = q * r + 0.5
+    e = (q * r) * r + r + 1.0
+    power = _bits((_bits(t) + 1023) << 52)
+    return 0.0 if x < -708.3964185322641 else e * power
+
+
+@overload(exp_nonpositive, jit_options={"fastmath": {"contract"}})
+def _exp(x: Any) -> Any:
+    kernel = {float32: _exp32, float64: _exp64}.get(x)
+
+    def call(x: Any) -> Any:
+        return kernel(x)
+
+    return None if kernel is None else call
+
+
+def log_above_one(x: Any) -> Any:
+    """``log(x)`` for ``x >= 1``, infinity or NaN (both give NaN), to a few units in the last place."""
+    raise NotImplementedError("compiled code only")
+
+
+# x = 2^k m with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s) = 2 (s + s^3/3 + s^5/5 + ...) with s = (m-1)/(m+1), |s| < 0.172.
+# x - x is 0, or NaN where x is not finite.
+@njit(**JIT)
+def _log32(x: Any) -> Any:
+    bits = np.int32(_bits(x) + np.int32(0x004AFB0D))  # moves the break between exponents from 1 to sqrt(1/2)
+    k = np.int32(bits >> np.int32(23)) - np.int32(127)
+    m = _bits(np.int32(_bits(x) - np.int32(np.int32(k) << np.int32(23))))
+    s = (m - np.float32(1)) / (m + np.float32(1))
+    z = s * s
+    q = np.float32(2 / 9)
+    for c in (2 / 7, 2 / 5, 2 / 3):
+        q = q * z + np.float32(c)
+    return np.float32(k) * np.float32(0.6931471805599453) + (q * z * s + np.float32(2) * s) + (x - x)
+
+
+@njit(**JIT)
+def _log64(x: Any) -> Any:
+    bits = _bits(x) + 0x00095F619980C433
+    k = (bits >> 52) - 1023
+    m = _bits(_bits(x) - (k << 52))
+    s = (m - 1.0) / (m + 1.0)
+    z = s * s
+    q = 2 / 21
+    for c in (2 / 19, 2 / 17, 2 / 15, 2 / 13, 2 / 11, 2 / 9, 2 / 7, 2 / 5, 2 / 3):
+        q = q * z + c
+    return float(k) * 0.6931471805599453 + (q * z * s + 2.0 * s) + (x - x)
+
+
+@overload(log_above_one, jit_options={"fastmath": {"contract"}})
+def _log(x: Any) -> Any:
+    kernel = {float32: _log32, float64: _log64}.get(x)
+
+    def call(x: Any) -> Any:
+        return kernel(x)
+
+    return None if kernel is None else call

@@ -1,0 +1,44 @@
+"""Which line of the user's program is running: kept per tape node as (code, instruction) and turned into text only for errors."""
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType
+
+Site = tuple[CodeType, int]
+
+_ROOTS: tuple[str, ...] = (os.path.join(os.path.dirname(os.path.abspath(__file__)), ""),)
+_ours: dict[str, bool] = {}   # file name -> whether it is this library's: asked for every recorded op, so looked up, not compared
+
+
+def mark_internal(path: str) -> None:
+    """Count the files under ``path`` as the library's own (the backends' and kernels' folders in an editable install)."""
+    global _ROOTS
+    _ROOTS += (os.path.join(os.path.abspath(path), ""),)
+    _ours.clear()
+
+
+def caller() -> Site:
+    """The innermost frame outside the library."""
+    frame = sys._getframe(1)
+    while True:
+        code = frame.f_code
+        ours = _ours.get(code.co_filename)
+        if ours is None:
+            ours = _ours[code.co_filename] = os.path.abspath(code.co_filename).startswith(_ROOTS)
+        if not ours or frame.f_back is None:
+            return code, frame.f_lasti
+        frame = frame.f_back
+
+
+def describe(site: Site | None) -> str:
+    """``file.py:12``, or ``an unknown line``."""
+    if site is None:
+        return "an unknown line"
+    code, instruction = site
+    line = code.co_firstlineno
+    for start, stop, number in code.co_lines():
+        if start <= instruction < stop and number is not None:
+            line = number
+            break
+    return f"{code.co_filename}:{line}"

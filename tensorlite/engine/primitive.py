@@ -1,0 +1,265 @@
+"""The one dispatch point: every array operation, forward or backward, at every level, is a call of a ``Primitive``."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from tensorlite import backends
+from tensorlite.engine import inplace, tape
+from tensorlite._site import caller
+from tensorlite._state import _base, _current
+from tensorlite.engine.value import EVERYDAY, KIND, RAW, SCALAR, Provided, Value, new, wrap
+from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError, TensorliteError
+
+REGISTRY: dict[str, Primitive] = {}
+Rule = Callable[..., Any]
+
+
+def names_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The positional parameters' names. (``inspect.signature`` says more, and costs 8 ms at import.)"""
+    code = function.__code__
+    return code.co_varnames[:code.co_argcount]
+
+
+class Primitive:
+    """An operation of arrays, and its rules of differentiation.
+
+    Parameters
+    ----------
+    name: what backends replace it by, and what errors and ``grad_fn`` call it.
+    forward: ``forward(xp, *arrays, **options)``, or the name of a function of ``xp``.
+    args: the arrays' names; read off ``forward`` where it is a function. A last ``"*rest"`` stands for any number.
+    elementwise: the arguments broadcast against each other, and the tape undoes it for the rules.
+    view: the result may look into the first argument's memory.
+    outputs: more than one: the result is a tuple of that many (or, when 0, as many as the call returns).
+    discrete: the result's gradient is nothing (comparisons, indices): never recorded.
+    check: ``check(*arrays, **options)`` explains in an error what is wrong with a call that the array library refused.
+    """
+
+    def __init__(self, name: str, forward: Callable[..., Any] | str, *, args: str = "x", elementwise: bool = False,
+                 view: bool = False, outputs: int = 1, discrete: bool = False, linear_in: str = "", casts: bool = False,
+                 check: Callable[..., None] | None = None) -> None:
+        self.name, self.forward, self.elementwise, self.view, self.outputs = name, forward, elementwise, view, outputs
+        self.discrete, self.check, self.casts = discrete, check, casts
+        self.linear_in = frozenset(linear_in.split())
+        if isinstance(forward, str):
+            self.args, self.options = tuple(args.split()), {}
+        else:
+            code = forward.__code__
+            self.args = names_of(forward)[1:]
+            if code.co_flags & 0x04:   # *rest
+                self.args += ("*" + code.co_varnames[code.co_argcount + code.co_kwonlyargcount],)
+            only = code.co_varnames[code.co_argcount:code.co_argcount + code.co_kwonlyargcount]
+            self.options = {k: (forward.__kwdefaults__ or {}).get(k) for k in only}
+        self.vjps: dict[str, Rule] = {}
+        self.jvps: dict[str, Rule] = {}
+        self.joint: Rule | None = None
+        self.implementations: dict[type, Callable[..., Any]] = {}
+        self.plans: dict[tuple[int, int], tape.Plan] = {}
+        self.__name__ = self.__qualname__ = name
+        REGISTRY[name] = self
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}({', '.join(self.args)})>"
+
+    # ---- rules -------------------------------------------------------------------------------------------------------
+
+    def vjp(self, **rules: Rule) -> None:
+        """``vjp(x=lambda g, ...: cotangent of x)``. A rule's parameter names are what the tape keeps for it: ``g``, an argument's
+        name, ``out``, an option's name, ``<argument>_shape`` or ``_dtype``, ``out_shape``; for ``*rest`` also ``i`` and ``shapes``."""
+        self.vjps.update(rules)
+        self.plans.clear()
+
+    def vjp_all(self, rule: Rule) -> None:
+        """One rule for every argument at once: ``rule(g, needs, ...)`` returns a tuple as long as the arguments, None where not needed."""
+        self.joint = rule
+        self.plans.clear()
+
+    def jvp(self, **rules: Rule) -> None:
+        """``jvp(x=lambda t, ...: tangent of out)``, for forward mode."""
+        self.jvps.update(rules)
+
+    def deriv(self, **rules: Rule) -> None:
+        """One rule for both modes: for elementwise operations, whose Jacobian is diagonal."""
+        self.vjp(**rules)
+        self.jvps.update(rules)
+
+    @property
+    def differentiable(self) -> bool:
+        return not self.discrete
+
+    # ---- the call ----------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """The everyday path: arrays of one backend and level-0 tensors. Anything else goes through ``_general``."""
+        values = []
+        mask, bit, lead, tensors, plain = 0, 1, None, False, False
+        for a in args:
+            kind = KIND.get(a.__class__)
+            if kind is EVERYDAY:
+                tensors = True
+                if a.requires_grad:
+                    mask |= bit
+                a = a.value
+                if lead is not a.__class__:
+                    if lead is not None:
+                        return self._general(args, options)
+                    lead = a.__class__
+            elif kind is RAW:
+                plain = True
+                if lead is not a.__class__:
+                    if lead is not None:
+                        return self._general(args, options)
+                    lead = a.__class__
+            elif kind is not SCALAR:
+                return self._general(args, options)
+            values.append(a)
+            bit += bit
+        implementation = self.implementations.get(lead)   # type: ignore[arg-type]
+        if implementation is None:
+            return self._general(args, options)
+        state = _current.get(_base)
+        if state.observer is not None:
+            implementation = state.observer(self, implementation)
+        try:
+            out = implementation(*values, **options)
+        except Exception as error:
+            self._explain(error, values, options)
+        if out.__class__ is not lead:
+            if self.outputs != 1:
+                return self._several(out, args, values, mask, options, 0 if tensors else -1, state)
+            out = backends.of_type(lead).asarray(out)   # type: ignore[union-attr, arg-type]
+        if not tensors:
+            return out
+        kind = Provided.tensor
+        tensor = kind.__new__(kind)   # type: ignore[call-overload]
+        tensor.value, tensor.requires_grad, tensor.node, tensor.grad, tensor.extra = out, False, None, None, None
+        if mask and not state.record_from and not self.discrete and (not self.casts or Provided.is_differentiable(out.dtype)):
+            tensor.requires_grad = True
+            tensor.node = tape.record(self, args, values, mask, out, options, plain)
+        if self.view and not state.record_from:
+            inplace.link(tensor, self, args, options)
+        return tensor
+
+    def _general(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Any level, mixed backends, plain numbers: the same work as the everyday path, with nothing assumed."""
+        level = max([a.level for a in args if isinstance(a, Value)], default=-1)
+        if level <= 0:
+            return self._bottom(args, options, level)
+        mine = [isinstance(a, Value) and a.level == level for a in args]
+        values = [a.value if m else a for a, m in zip(args, mine)]
+        out = self(*values, **options)   # everything one level below
+        mask = sum(1 << i for i, (a, m) in enumerate(zip(args, mine)) if m and a.requires_grad)
+        state = _current.get(_base)
+        if isinstance(out, tuple):
+            return self._several(out, args, values, mask, options, level, state)
+        tensor = wrap(out, level)
+        if mask and level >= state.record_from and not self.discrete and Provided.is_differentiable(out.dtype):
+            tensor.requires_grad = True
+            tensor.node = tape.record(self, args, values, mask, out, options)
+        if self.view:
+            inplace.link(tensor, self, args, options)
+        return tensor
+
+    def _bottom(self, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:
+        """Level 0 or below, off the everyday path: find or make the arrays, check that they live together, and go again."""
+        found: dict[str, Any] = {}
+        for position, a in enumerate(args):
+            value = a.value if isinstance(a, Value) else a
+            if KIND.get(type(value)) != SCALAR:
+                if isinstance(value, (list, tuple, str, dict, set)):
+                    raise DTypeError(f"{self.name}: {self.argument(position)} is a {type(value).__name__}; "
+                                     "expected a tensor, an array or a number: wrap it with tensorlite.asarray")
+                backend = backends.backend_of(value)
+                found.setdefault(backend.name, backend)
+                if type(value) not in KIND:   # a subclass of the library's array
+                    KIND[type(value)] = RAW
+        if len(found) > 1:
+            where = ", ".join(f"{self.argument(i)} on {backends.backend_of(v).device_of(v)} ({backends.backend_of(v).name})"
+                              for i, v in ((i, a.value if isinstance(a, Value) else a) for i, a in enumerate(args))
+                              if KIND.get(type(v)) == RAW)
+            raise DeviceError(f"{self.name}: the arguments live in different places: {where}; move them to one with .to(device)")
+        if not found:   # numbers only
+            args = tuple(Provided.asarray(a) if a is not None else None for a in args)   # type: ignore[attr-defined]
+            return self(*args, **options)
+        (backend,) = found.values()
+        kinds = {type(a.value if isinstance(a, Value) else a) for a in args} - {k for k, v in KIND.items() if v == SCALAR}
+        for kind in kinds:
+            if kind not in self.implementations:
+                self.implementations[kind] = backend.implementation(self.name, self.forward)
+        if len(kinds) > 1:   # one backend, several classes: a subclass among them
+            args = tuple(_plain(a, backend) for a in args)
+            kind = backend.array_type
+            if kind not in self.implementations:
+                self.implementations[kind] = backend.implementation(self.name, self.forward)
+        return self(*args, **options)
+
+    def _several(self, outs: Any, args: Any, values: list[Any], mask: int, options: dict[str, Any], level: int, state: Any) -> Any:
+        """Wrap a tuple of results, recording one node that each result's own small node leads to."""
+        if level <= 0:
+            backend = backends.of_type(next(type(v) for v in values if KIND.get(type(v)) == RAW))
+            outs = tuple(o if KIND.get(type(o)) == RAW else backend.asarray(o) for o in outs)   # type: ignore[union-attr]
+        if level < 0:
+            return outs
+        tensors = tuple(wrap(o, level) for o in outs)
+        if mask and level >= state.record_from and not self.discrete:
+            node = tape.record(self, args, values, mask, tuple(outs), options)
+            for i, tensor in enumerate(tensors):
+                if Provided.is_differentiable(tensor.value.dtype):
+                    tensor.requires_grad, tensor.node = True, tape.output_node(node, i, len(outs), tensor.value)
+        if self.view:
+            for i, tensor in enumerate(tensors):
+                inplace.link(tensor, self, args, options, i)
+        return tensors
+
+    # ---- errors ------------------------------------------------------------------------------------------------------
+
+    def argument(self, position: int) -> str:
+        """The name of the argument at ``position``."""
+        if position < len(self.args) and not self.args[position].startswith("*"):
+            return self.args[position]
+        name = self.args[-1].lstrip("*") if self.args else "argument"
+        return f"{name}[{position - len(self.args) + 1}]"
+
+    def _explain(self, error: Exception, values: list[Any], options: dict[str, Any]) -> NoReturn:
+        """Raise what the array library complained of, saying which operation and what it was given."""
+        if isinstance(error, (TensorliteError, MemoryError)):
+            raise error
+        if self.check is not None:
+            self.check(*values, **options)
+        given = ", ".join(f"{self.argument(i)} of shape {tuple(v.shape)} and dtype {v.dtype}" if hasattr(v, "shape")
+                          else f"{self.argument(i)} = {v!r}" for i, v in enumerate(values))
+        shapes = [(self.argument(i), tuple(v.shape)) for i, v in enumerate(values) if hasattr(v, "shape")]
+        if self.elementwise and isinstance(error, ValueError) and len(shapes) > 1:
+            for name, shape in shapes[1:]:
+                if not _broadcast(shape, shapes[0][1]):
+                    raise ShapeError(f"{self.name}: {name} has shape {shape}, which does not broadcast with {shapes[0][0]} of shape "
+                                     f"{shapes[0][1]}; reshape or expand {name} first") from error
+        what = f"{self.name}: {error} (given {given}" + (f"; {options}" if options else "") + ")"
+        for builtin, ours in ((IndexError, OutOfRangeError), (ValueError, ShapeError), (TypeError, DTypeError)):
+            if isinstance(error, builtin):
+                raise ours(what) from error
+        raise error
+
+    def positions(self, count: int) -> Iterator[tuple[int, str]]:
+        """(position, name without star) of ``count`` arguments."""
+        for i in range(count):
+            yield i, self.args[i] if i < len(self.args) and self.args[i][0] != "*" else self.args[-1][1:]
+
+
+def _plain(value: Any, backend: Any) -> Any:
+    if isinstance(value, Value):
+        return value
+    return backend.asarray(value) if KIND.get(type(value)) == RAW else value
+
+
+def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return all(m == n or m == 1 or n == 1 for m, n in zip(reversed(a), reversed(b)))
+
+
+def primitive(name: str, forward: Callable[..., Any] | str, **kind: Any) -> Primitive:
+    """Define an operation; see :class:`Primitive`."""
+    return Primitive(name, forward, **kind)
+
+
+__all__ = ["REGISTRY", "Primitive", "caller", "names_of", "new", "primitive"]

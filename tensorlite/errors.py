@@ -1,0 +1,73 @@
+"""The errors a user can cause: each derives from ``TensorliteError`` and from the builtin a caller would expect.
+
+Every message names the op, the argument, what was given, what was expected, and what to do.
+"""
+from __future__ import annotations
+
+__all__ = [
+    "BackendUnavailable",
+    "CheckpointError",
+    "DataError",
+    "DeviceError",
+    "DTypeError",
+    "GradError",
+    "GraphFreedError",
+    "InplaceError",
+    "NotDifferentiableError",
+    "OutOfRangeError",
+    "ShapeError",
+    "TensorliteError",
+    "TrainingError",
+]
+
+
+class TensorliteError(Exception):
+    """The base of every error that tensorlite raises on purpose."""
+
+
+class ShapeError(TensorliteError, ValueError):
+    """Shapes that do not fit together."""
+
+
+class DTypeError(TensorliteError, TypeError):
+    """An element type that the operation does not take."""
+
+
+class OutOfRangeError(TensorliteError, IndexError):
+    """An index or a class label outside what it indexes."""
+
+
+class DeviceError(TensorliteError, ValueError):
+    """Arrays of different devices in one operation, or a device that does not exist."""
+
+
+class BackendUnavailable(TensorliteError, RuntimeError):
+    """A backend whose library or device is missing; the message says how to get it."""
+
+
+class GradError(TensorliteError, RuntimeError):
+    """A gradient that was asked for and cannot be had."""
+
+
+class GraphFreedError(GradError):
+    """A second backward through a graph whose saved values the first one freed."""
+
+
+class InplaceError(GradError):
+    """A value the tape saved was changed before backward used it."""
+
+
+class NotDifferentiableError(GradError):
+    """A gradient was to flow through an operation that has none."""
+
+
+class DataError(TensorliteError, ValueError):
+    """A data set that is missing, truncated or corrupt."""
+
+
+class CheckpointError(TensorliteError, ValueError):
+    """A checkpoint that is missing, truncated, corrupt or of another model."""
+
+
+class TrainingError(TensorliteError, ArithmeticError):
+    """Training that cannot go on, such as a loss that is not a number."""

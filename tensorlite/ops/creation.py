@@ -1,0 +1,240 @@
+"""Making tensors: from data, from ranges, filled."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlite import _dtypes, backends
+from tensorlite._dtypes import as_dtype, get_default_dtype
+from tensorlite._state import current
+from tensorlite.engine import inplace
+from tensorlite.engine.primitive import primitive
+from tensorlite.engine.value import KIND, RAW, Value, new, provide
+from tensorlite.errors import DTypeError, ShapeError
+
+Array = Any
+
+
+def require(tensor: Any, requires_grad: bool) -> Any:
+    """The new leaf, tracked if asked for; integers refuse."""
+    if requires_grad:
+        if not _dtypes.is_differentiable(tensor.dtype):
+            raise DTypeError(f"only floating and complex tensors can require a gradient, and this one has dtype {tensor.dtype}; "
+                             "make it floating first, for example with dtype=tensorlite.float32")
+        tensor.requires_grad = True
+    return tensor
+
+
+def _device(device: Any) -> str:
+    return current().device if device is None else str(device)
+
+
+def _raw(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
+    """A raw array of ``data`` on ``device``: Python floats take the default dtype, arrays keep theirs."""
+    dtype = as_dtype(dtype)
+    if isinstance(data, Value):
+        data = data.detach().value   # type: ignore[attr-defined]
+    known = KIND.get(type(data)) == RAW
+    if not known and not isinstance(data, (bool, int, float, complex, list, tuple, range, np.generic)):
+        if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
+            data, known = np.from_dlpack(data), True
+        elif backends.of_type(type(data)) is not None:
+            known = True
+    if known:
+        backend = backends.backend_of(data)
+        if device is not None and backend.device_of(data) != device:
+            data, known = backend.to_numpy(data), False
+            backend = backends.backend_for_device(device)
+        return backend.asarray(data, dtype=dtype, device=device, copy=copy)
+    if isinstance(data, (list, tuple)):
+        data = _nested(data)
+    try:
+        host = np.asarray(data)
+    except ValueError as error:
+        raise ShapeError(f"tensor: the nested sequence is ragged ({error}); every row needs the same length") from None
+    if host.dtype.kind in "OUSMm":
+        raise DTypeError(f"tensor: data of type {type(data).__name__} gives no numbers (NumPy reads {host.dtype}); expected numbers, "
+                         "nested lists of numbers, or an array")
+    if dtype is None and not isinstance(data, (np.ndarray, np.generic)) and not hasattr(data, "__array__") and host.dtype.kind in "fc":
+        dtype = get_default_dtype() if host.dtype.kind == "f" else np.result_type(get_default_dtype(), np.complex64)
+    backend = backends.backend_for_device(_device(device))
+    fresh = not isinstance(data, np.ndarray) and not hasattr(data, "__array__")
+    return backend.asarray(host, dtype=dtype, device=_device(device), copy=None if fresh else copy)
+
+
+def _nested(data: Any) -> Any:
+    """Nested sequences with tensors among them, with the tensors as arrays; what NumPy asked for stays NumPy-typed."""
+    if any(isinstance(d, Value) for d in data):
+        return np.stack([np.asarray(_raw(d, None, "cpu", None)) for d in data])
+    if any(isinstance(d, (list, tuple)) for d in data):
+        return [_nested(d) if isinstance(d, (list, tuple)) else d for d in data]
+    if any(isinstance(d, np.ndarray) for d in data):
+        return np.asarray(data)
+    return data
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A new tensor with a copy of ``data``: numbers, nested lists, arrays.
+
+    Python floats become the default dtype (float32), arrays keep theirs. Errors: ``DTypeError`` (a TypeError) for what holds no
+    numbers and for integers that are to require a gradient, ``ShapeError`` for ragged lists.
+
+    >>> import tensorlite as tl
+    >>> tl.tensor([[1.0, 2.0], [3.0, 4.0]])
+    tensor([[1., 2.],
+            [3., 4.]])
+    >>> tl.tensor([1, 2]).dtype
+    dtype('int64')
+    """
+    return require(new(_raw(data, dtype, device, True)), requires_grad)
+
+
+def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Any:
+    """``obj`` as a tensor, sharing its memory where that is possible unless ``copy`` is true; a tensor is returned as it is.
+
+    A NumPy array's memory that is shared is watched: if it is changed after an operation saved it for backward, backward raises
+    ``InplaceError``.
+
+    >>> import numpy as np, tensorlite as tl
+    >>> a = np.zeros(2); t = tl.asarray(a); a[0] = 5; t
+    tensor([5., 0.], dtype=float64)
+    """
+    if isinstance(obj, Value):
+        same = (dtype is None or as_dtype(dtype) == obj.dtype) and (device is None or str(device) == obj.device)   # type: ignore[attr-defined]
+        if same:
+            return obj.clone() if copy else obj   # type: ignore[attr-defined]
+        return obj.to(device=device, dtype=dtype)   # type: ignore[attr-defined]
+    array = _raw(obj, dtype, device, copy)
+    outside = not isinstance(obj, (bool, int, float, complex, list, tuple, range))
+    if outside and copy is not True:
+        inplace.share(array, digest=False)
+    return require(new(array), requires_grad)
+
+
+as_tensor = asarray
+
+
+def from_numpy(array: Any) -> Any:
+    """A tensor that shares the NumPy array's memory."""
+    return asarray(array)
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
+    """A tensor of any array that speaks DLPack (PyTorch's, JAX's, CuPy's), sharing its memory where that is possible."""
+    array = np.from_dlpack(x, copy=copy) if not isinstance(x, Value) else x.value
+    return asarray(array, device=device, copy=copy)
+
+
+provide(asarray=lambda value: new(_raw(value, None, None, None)))
+
+
+# ---- filled ----------------------------------------------------------------------------------------------------------
+
+def _size(shape: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
+    """The shape meant by ``f(2, 3)``, ``f((2, 3))``, ``f(2)`` or ``f(size=(2, 3))``."""
+    if size is not None:
+        shape = (size,)
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = tuple(shape[0])
+    try:
+        return tuple(int(n.__index__()) for n in shape)
+    except AttributeError:
+        raise ShapeError(f"a shape is made of integers, and this is {shape}") from None
+
+
+def _make(name: str, shape: Any, dtype: Any, device: Any, requires_grad: bool, *more: Any) -> Any:
+    device = _device(device)
+    xp = backends.backend_for_device(device).xp
+    return require(new(getattr(xp, name)(shape, *more, dtype=as_dtype(dtype) or get_default_dtype())), requires_grad)
+
+
+def zeros(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``.
+
+    >>> import tensorlite as tl
+    >>> tl.zeros(2)
+    tensor([0., 0.])
+    """
+    return _make("zeros", _size(shape, size), dtype, device, requires_grad)
+
+
+def ones(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A tensor of ones."""
+    return _make("ones", _size(shape, size), dtype, device, requires_grad)
+
+
+def empty(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A tensor whose values are whatever was in memory."""
+    return _make("empty", _size(shape, size), dtype, device, requires_grad)
+
+
+def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A tensor with every element ``fill_value``; its dtype is that of ``tensor(fill_value)`` unless given."""
+    value = fill_value.item() if isinstance(fill_value, Value) else fill_value   # type: ignore[attr-defined]
+    if dtype is None:
+        dtype = _raw(fill_value, None, None, None).dtype
+    return _make("full", _size((shape,)), dtype, device, requires_grad, value)
+
+
+def _like(x: Any, dtype: Any, device: Any) -> tuple[Any, Any]:
+    return (x.dtype if dtype is None else dtype), (getattr(x, "device", None) if device is None else device)
+
+
+def zeros_like(x: Array, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """Zeros of the shape, dtype and device of ``x``."""
+    return require(zeros_p(x, dtype=as_dtype(dtype)), requires_grad)
+
+
+def ones_like(x: Array, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """Ones of the shape, dtype and device of ``x``."""
+    return require(ones_p(x, dtype=as_dtype(dtype)), requires_grad)
+
+
+def empty_like(x: Array, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """An uninitialised tensor of the shape, dtype and device of ``x``."""
+    return zeros_like(x, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def full_like(x: Array, /, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """``fill_value`` in the shape, dtype and device of ``x``."""
+    return require(full_p(x, fill_value=fill_value, dtype=as_dtype(dtype)), requires_grad)
+
+
+zeros_p = primitive("zeros_like", lambda xp, x, *, dtype: xp.zeros_like(x, dtype=dtype), discrete=True)
+ones_p = primitive("ones_like", lambda xp, x, *, dtype: xp.ones_like(x, dtype=dtype), discrete=True)
+full_p = primitive("full_like", lambda xp, x, *, fill_value, dtype: xp.full_like(x, fill_value, dtype=dtype), discrete=True)
+
+
+# ---- ranges and matrices ---------------------------------------------------------------------------------------------
+
+def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None,
+           requires_grad: bool = False) -> Any:
+    """start, start + step, ... up to but without stop; integers give integers, floats the default dtype.
+
+    >>> import tensorlite as tl
+    >>> tl.arange(3)
+    tensor([0, 1, 2])
+    """
+    if stop is None:
+        start, stop = 0, start
+    if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
+        dtype = get_default_dtype()
+    xp = backends.backend_for_device(_device(device)).xp
+    return require(new(xp.arange(start, stop, step, dtype=as_dtype(dtype))), requires_grad)
+
+
+def linspace(start: float, stop: float, /, num: int | None = None, *, steps: int | None = None, endpoint: bool = True, dtype: Any = None,
+             device: Any = None, requires_grad: bool = False) -> Any:
+    """``num`` (or ``steps``) evenly spaced numbers from start to stop, the latter included unless ``endpoint`` is false."""
+    count = num if num is not None else steps
+    if count is None:
+        raise DTypeError("linspace: how many numbers? give num (or steps)")
+    xp = backends.backend_for_device(_device(device)).xp
+    return require(new(xp.linspace(start, stop, count, dtype=as_dtype(dtype) or get_default_dtype(), endpoint=endpoint)), requires_grad)
+
+
+def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """Ones on the k-th diagonal, zeros elsewhere."""
+    xp = backends.backend_for_device(_device(device)).xp
+    return require(new(xp.eye(n_rows, n_cols, k=k, dtype=as_dtype(dtype) or get_default_dtype())), requires_grad)
