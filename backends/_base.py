@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 Array = Any
@@ -66,6 +67,10 @@ class Backend:
     def assign(self, target: Array, index: Any, value: Any) -> None:
         """``target[index] = value`` in place."""
         target[index] = value
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """A context in which floating-point exceptions pass silently: backward divides by zero where that is right."""
+        return nullcontext()
 
     def synchronize(self) -> None:
         """Wait until the device has done all that was asked of it."""

@@ -49,6 +49,9 @@ class NumpyBackend(Backend):
     def exclusive(self, array: Any) -> bool:
         return array.base is None and sys.getrefcount(array) <= _HELD_ONCE
 
+    def quiet(self) -> Any:
+        return np.errstate(all="ignore")
+
     def memory_stats(self) -> dict[str, int]:
         import resource
         return {"peak_resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}

@@ -9,18 +9,20 @@ at import. Where that fails (another interpreter, a free-threaded build), the ca
 """
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, float32, float64, int64, njit, types
+from numba import carray, int64, types
 from numba.extending import intrinsic
 
-from ._math import JIT
+from ._math import jit
 from ._parallel import run
+from ._plans import ReferencePlan
 
-__all__ = ["READABLE", "REBUILD", "Lists", "resolve", "view32", "view64"]
+__all__ = ["GRAIN", "READABLE", "REBUILD", "ListPlan", "resolve", "view"]
 
 # Columns of the table: what resolve finds in the parameter's and the gradient's object, then the states' addresses.
 # One more row at the end holds what may not be a compiled-in constant, as compiled code is kept between processes.
@@ -28,6 +30,7 @@ STATUS, OBJECT, DATA, SIZE, WIDTH, GRAD, STATE = range(7)
 COLUMNS = STATE + 3
 SKIPPED, DONE, REFERENCE = 0, 1, 2  # values of STATUS: no gradient; for the compiled code; for the reference
 NDARRAY, NONE, DESCR32, DESCR64 = range(4)  # columns of the last row
+GRAIN = 100_000  # elements worth a thread
 REBUILD = -1  # a parameter's array is not the one the table was built for
 
 _HEAD = object.__basicsize__  # 16: reference count and type
@@ -52,45 +55,41 @@ def _loader(width: int) -> Any:
 _word, _int = _loader(64), _loader(32)
 
 
-def _pointer_to(kind: Any) -> Any:
-    @intrinsic
-    def pointer(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+@intrinsic
+def _pointer(typingctx: Any, address: Any, index: Any, zero: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.gep(builder.inttoptr(args[0], context.get_value_type(signature.return_type)), [args[1]])
 
-        return types.CPointer(kind)(int64), codegen
-
-    return pointer
+    return types.CPointer(zero)(int64, int64, zero), codegen
 
 
-_pointer32, _pointer64 = _pointer_to(float32), _pointer_to(float64)
+@jit
+def view(address: Any, low: Any, high: Any, zero: Any) -> Any:
+    """Elements [low, high) of the array at an address, whose elements are of the type of ``zero``."""
+    return carray(_pointer(address, low, zero), high - low)
 
 
-@njit(**JIT)
-def view32(address: Any, low: Any, high: Any) -> Any:
-    """Elements [low, high) of the float32 array at an address."""
-    return carray(_pointer32(address + 4 * low), high - low)
+@jit
+def _look(items: Any, found: Any) -> None:
+    array = _word(_word(items + _ITEMS))
+    dims = _word(array + _DIMS)
+    found[0], found[1], found[2], found[3] = array, _word(array + _HEAD - 8), _word(array + _HEAD), _int(array + _NDIM)
+    found[4], found[5], found[6] = _word(dims), _word(dims + 8), _word(array + _DESCR)
 
 
-@njit(**JIT)
-def view64(address: Any, low: Any, high: Any) -> Any:
-    """Elements [low, high) of the float64 array at an address."""
-    return carray(_pointer64(address + 8 * low), high - low)
-
-
-@njit(**JIT)
+@jit
 def _same_shape(a: Any, b: Any) -> Any:
     n = _int(a + _NDIM)
     if n != _int(b + _NDIM):
         return False
     x, y = _word(a + _DIMS), _word(b + _DIMS)
+    same = True
     for k in range(n):
-        if _word(x + 8 * k) != _word(y + 8 * k):
-            return False
-    return True
+        same = same and _word(x + 8 * k) == _word(y + 8 * k)
+    return same
 
 
-@njit(**JIT)
+@jit
 def resolve(params: Any, grads: Any, table: Any, steps: Any) -> Any:
     """Fill in the table for two lists at these addresses and count the step of every array that the compiled code will do.
 
@@ -100,7 +99,7 @@ def resolve(params: Any, grads: Any, table: Any, steps: Any) -> Any:
     params, grads = _word(params + _ITEMS), _word(grads + _ITEMS)
     for i in range(n):
         p = _word(params + 8 * i)
-        if p != table[i, OBJECT] or _word(p + _HEAD) != table[i, DATA]:
+        if p != table[i, OBJECT] or (table[i, WIDTH] and _word(p + _HEAD) != table[i, DATA]):
             return REBUILD, 0
     total, slow = 0, 0
     for i in range(n):
@@ -133,49 +132,64 @@ def _plain(array: Any, like: Any = None) -> bool:
     )
 
 
-class Lists:
-    """The CPU half of a plan: the table for its lists, and the reference for the arrays that the table cannot hold.
+class ListPlan(ReferencePlan):
+    """A plan whose arrays are updated by compiled code; what the table cannot hold goes through the reference's ``update``.
 
-    ``reference`` is the reference's plan (``n``, ``states``, ``steps``, ``update(i, p, g, *options)``).
+    A subclass names the reference's plan as its second base.
     """
 
-    # step(params, grads, table, steps, *options) resolves and, if there is little to do, updates; see :func:`finish`.
+    # step(params, grads, table, steps, *options): resolve; if there is little to do, update it too. Its result is REBUILD, or
+    # twice the elements still to update, plus one if arrays are left to the reference.
     step: ClassVar[Callable[..., int]]
-    # update(low, high, table, steps, *options) updates those elements, counted over all arrays with status DONE.
-    update: ClassVar[Callable[..., None]]
-    grain: ClassVar[int]
+    # rows(low, high, table, steps, *options): update these elements, counted over all arrays whose status is DONE.
+    rows: ClassVar[Callable[..., None]]
 
-    def __init__(self, reference: Any) -> None:
-        self.reference = reference
-        self._params: list[Any] = []
-        self._steps = reference.steps
-        self._table = np.zeros((reference.n + 1, COLUMNS), np.int64)  # fits no parameters: the first call builds it
-        if not _plain_steps(self._steps):
+    def __init__(self, states: tuple[Sequence[Any] | None, ...], steps: Any) -> None:
+        super().__init__(np, states, steps)
+        if not (type(steps) is np.ndarray and steps.dtype == np.int64 and steps.ndim == 1 and steps.flags.carray):
             raise TypeError("steps: expected a contiguous int64 NumPy array, which the plan counts up in place")
+        self._params: list[Any] = []
+        self._table = np.zeros((self.n + 1, COLUMNS), np.int64)  # fits no parameters: the first call builds it
 
     def _build(self, params: list[Any]) -> None:
         table = np.zeros_like(self._table)
         for i, p in enumerate(params):
-            states = [None if s is None else s[i] for s in self.reference.states]
+            states = [None if kind is None else kind[i] for kind in self.states]
             table[i, OBJECT] = id(p)
-            if type(p) is np.ndarray:
-                table[i, DATA] = p.ctypes.data
-            if READABLE and _plain(p) and all(s is None or _plain(s, p) for s in states):
-                table[i, SIZE], table[i, WIDTH] = p.size, p.itemsize
+            if _plain(p) and all(s is None or _plain(s, p) for s in states):
+                table[i, [DATA, SIZE, WIDTH]] = p.ctypes.data, p.size, p.itemsize
                 table[i, STATE : STATE + len(states)] = [0 if s is None else s.ctypes.data for s in states]
         table[-1, : DESCR64 + 1] = id(np.ndarray), id(None), id(np.dtype(np.float32)), id(np.dtype(np.float64))
         self._table, self._params = table, params  # holding the arrays keeps their addresses theirs
 
     def apply(self, params: Sequence[Any], grads: Sequence[Any], options: tuple[Any, ...]) -> None:
+        if not READABLE:
+            super().apply(params, grads, options)
+            return
         params, grads = [*params], [*grads]  # ours: no other thread can take an array out while its address is in use
-        if not len(params) == len(grads) == self.reference.n:
-            self.reference(params, grads)
-        rest = self.step(id(params), id(grads), self._table, self._steps, *options)
+        if not len(params) == len(grads) == self.n:
+            self.check(params, grads)
+        rest = self.step(id(params), id(grads), self._table, self.steps, *options)
         if rest == REBUILD:
             self._build(params)
-            rest = self.step(id(params), id(grads), self._table, self._steps, *options)
-        if rest >= 2:
-            run(self.update, rest // 2, self.grain, self._table, self._steps, *options)
+            rest = self.step(id(params), id(grads), self._table, self.steps, *options)
+        if rest > 1:
+            run(self.rows, rest // 2, GRAIN, self._table, self.steps, *options)
         if rest % 2:
             for i in np.flatnonzero(self._table[:-1, STATUS] == REFERENCE):
-                self.reference.update(int(i), params[i], grads[i], *options)
+                self.update(int(i), params[i], grads[i], *options)
+
+
+def _trial() -> bool:
+    """Whether the layouts above are this interpreter's: read a small array, and compare with what NumPy says of it."""
+    if sys.implementation.name != "cpython" or _HEAD != 16 or not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return False
+    array = np.zeros((3, 5), np.float32)
+    found = np.zeros(7, np.int64)
+    items = [array]
+    _look(id(items), found)
+    dims = array.ctypes.shape
+    return found.tolist() == [id(array), id(np.ndarray), array.ctypes.data, 2, dims[0], dims[1], id(array.dtype)]
+
+
+READABLE = _trial()

@@ -5,18 +5,31 @@ Numba calls the C library's ``exp`` once per element, which keeps the whole loop
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import float32, float64, int32, int64, njit, types
 from numba.extending import intrinsic, overload
 
-__all__ = ["JIT", "add_any_order", "exp_nonpositive", "log_above_one", "order_key"]
+__all__ = ["add_any_order", "exp_nonpositive", "jit", "log_above_one", "order_key"]
 
-# Contracting a*b+c into one rounding is all that is allowed: nnan, ninf and reassoc would break NaN, -inf and the
-# rounding trick below. error_model="numpy" drops the branch to ZeroDivisionError, which alone stops vectorisation.
-JIT: dict[str, Any] = {"cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
+
+def jit(function: Callable[..., Any] | None = None, *, nogil: bool = False) -> Any:
+    """``numba.njit`` as these kernels want it: lazily compiled, kept on disk between processes where that is possible.
+
+    Of the fast-math licences only contracting a*b+c into one rounding is taken: nnan, ninf and reassoc would break NaN,
+    -inf and the rounding trick below. ``error_model="numpy"`` drops the branch to ZeroDivisionError, which alone stops
+    vectorisation. The disk cache notices a change of the file a function is in, not of one that it calls into.
+    """
+    if function is None:
+        return lambda function: jit(function, nogil=nogil)
+    options: dict[str, Any] = {"nogil": nogil, "fastmath": {"contract"}, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # Numba found no directory that it may write to; it raises here, not when it compiles
+        return njit(**options)(function)
+
 
 _PAIRS = {float32: int32, int32: float32, float64: int64, int64: float64}
 
@@ -83,7 +96,7 @@ def exp_nonpositive(x: Any) -> Any:
 
 # Near-minimax polynomials of (exp(r)-1-r)/r^2 on |r| <= ln2/2 (interpolation in 50 digits at Chebyshev nodes):
 # relative error of the exponential 1.0e-8 and 1.7e-17. LOG2_HIGH has so few bits that n*LOG2_HIGH is exact.
-@njit(**JIT)
+@jit
 def _exp32(x: Any) -> Any:
     magic = np.float32(12582912.0)  # 1.5*2^23: adding it leaves round(y) in the low bits
     t = x * np.float32(1.4426950408889634) + magic
@@ -100,7 +113,7 @@ def _exp32(x: Any) -> Any:
     return np.float32(0) if x < np.float32(-87.33654) else e * power
 
 
-@njit(**JIT)
+@jit
 def _exp64(x: Any) -> Any:
     magic = 6755399441055744.0
     t = x * 1.4426950408889634 + magic
@@ -139,7 +152,7 @@ def log_above_one(x: Any) -> Any:
 
 # x = 2^k m with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s) = 2 (s + s^3/3 + s^5/5 + ...) with s = (m-1)/(m+1), |s| < 0.172.
 # x - x is 0, or NaN where x is not finite.
-@njit(**JIT)
+@jit
 def _log32(x: Any) -> Any:
     bits = np.int32(_bits(x) + np.int32(0x004AFB0D))  # moves the break between exponents from 1 to sqrt(1/2)
     k = np.int32(bits >> np.int32(23)) - np.int32(127)
@@ -152,7 +165,7 @@ def _log32(x: Any) -> Any:
     return np.float32(k) * np.float32(0.6931471805599453) + (q * z * s + np.float32(2) * s) + (x - x)
 
 
-@njit(**JIT)
+@jit
 def _log64(x: Any) -> Any:
     bits = _bits(x) + 0x00095F619980C433
     k = (bits >> 52) - 1023

@@ -82,3 +82,12 @@ def bfloat16() -> Any:
     except ImportError:
         raise DTypeError("bfloat16 needs the package ml_dtypes: pip install ml-dtypes") from None
     return np.dtype(ml_dtypes.bfloat16)
+
+
+def is_name(text: str) -> bool:
+    """Whether a string names a dtype (and not a device)."""
+    try:
+        as_dtype(text)
+    except DTypeError:
+        return False
+    return True

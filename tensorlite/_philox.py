@@ -14,19 +14,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorlite import kernels
 from tensorlite.backends import backend_for_device
-from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError, TensorliteError
+from tensorlite.errors import DTypeError, ShapeError, TensorliteError
+from tensorlite.kernels import philox as _philox
 
-__all__ = ["Generator", "GeneratorStateError", "Key", "Place", "default_generator", "draw", "fold_in", "key", "permutation_at", "reserve",
-           "split"]
+__all__ = ["Generator", "Key", "Place", "RandomError", "as_shape", "check_key", "default_generator", "draw", "fold_in", "key",
+           "permutation_at", "reserve", "split"]
 
 _CHILDREN, _FOLDED = 1 << 63, (1 << 63) + (1 << 62)   # the blocks that keys are made from; draws stay below
 _HALVES = {"float16": 11, "bfloat16": 8}              # bits of a uniform draw that the type holds exactly
 
 
-class GeneratorStateError(TensorliteError, ValueError):
-    """A seed or a saved state that a generator cannot take."""
+class RandomError(TensorliteError, ValueError):
+    """A bound, a probability, a seed or a saved state that nothing can be drawn with."""
 
 
 class Place(NamedTuple):
@@ -38,7 +38,10 @@ class Place(NamedTuple):
 
 
 class Key:
-    """An explicit, immutable source of randomness: the same key gives the same numbers. Made by :func:`key`, :func:`split`, :func:`fold_in`."""
+    """An explicit, immutable source of randomness: the same key gives the same numbers.
+
+    Made by :func:`key`, :func:`split` and :func:`fold_in`; it is two 64-bit integers, and can be hashed and pickled.
+    """
 
     __slots__ = ("seed", "stream")
     seed: int
@@ -64,13 +67,17 @@ class Key:
         return f"Key(seed={self.seed:#018x}, stream={self.stream:#018x})"
 
 
-def _seed(op: str, seed: Any) -> int:
+def _integer(op: str, name: str, value: Any) -> int:
     try:
-        value = index(seed)
+        return index(value)
     except TypeError:
-        raise DTypeError(f"{op}: seed is {seed!r} of type {type(seed).__name__}, expected an integer") from None
+        raise DTypeError(f"{op}: {name} is {value!r} of type {type(value).__name__}, expected an integer") from None
+
+
+def _seed(op: str, seed: Any) -> int:
+    value = _integer(op, "seed", seed)
     if not -(1 << 63) <= value < 1 << 64:
-        raise GeneratorStateError(f"{op}: seed is {value}, expected -2^63 <= seed < 2^64; take it modulo 2^64 first")
+        raise RandomError(f"{op}: seed is {value}, expected -2^63 <= seed < 2^64; take it modulo 2^64 first")
     return value % (1 << 64)
 
 
@@ -90,7 +97,8 @@ def key(seed: int) -> Key:
 def check_key(op: str, given: Any) -> Key:
     """``given`` if it is a key, else an error that says where keys come from."""
     if not isinstance(given, Key):
-        raise DTypeError(f"{op}: key is {given!r} of type {type(given).__name__}, expected a key; make one with tensorlite.random.key(seed)")
+        raise DTypeError(f"{op}: key is {given!r} of type {type(given).__name__}, expected a key; "
+                         "make one with tensorlite.random.key(seed)")
     return given
 
 
@@ -110,30 +118,31 @@ def split(key: Key, n: int = 2) -> tuple[Key, ...]:
     >>> k1 == k2
     False
     """
-    count = index(n)
+    count = _integer("split", "n", n)
     if not 0 <= count < 1 << 62:
-        raise OutOfRangeError(f"split: n is {n}, expected 0 <= n < 2^62")
+        raise RandomError(f"split: n is {n}, expected 0 <= n < 2^62")
     return _children(check_key("split", key), _CHILDREN, count)
 
 
 def fold_in(key: Key, data: int) -> Key:
-    """The key that belongs to ``key`` and an integer, such as an epoch or a sample's index. Different integers give different keys.
+    """The key that belongs to ``key`` and an integer such as an epoch or a sample's index. Other integers give other keys.
 
     >>> import tensorlite as tl
     >>> epoch_keys = [tl.random.fold_in(tl.random.key(0), epoch) for epoch in range(3)]
     >>> len(set(epoch_keys))
     3
     """
-    value = index(data)
+    value = _integer("fold_in", "data", data)
     if not 0 <= value < 1 << 62:
-        raise OutOfRangeError(f"fold_in: data is {data}, expected 0 <= data < 2^62")
+        raise RandomError(f"fold_in: data is {data}, expected 0 <= data < 2^62")
     return _children(check_key("fold_in", key), _FOLDED + value, 1)[0]
 
 
 class Generator:
-    """A seed and a running offset: each draw starts where the last one ended, so that draws never overlap. One serves every device.
+    """A seed and a running offset: each draw starts where the last one ended, so that draws never overlap.
 
-    Threads may share one: a draw reserves its range under a lock. Without a seed it takes one from the operating system.
+    One generator serves every device. Threads may share it: a draw reserves its range under a lock. Without a seed it takes one
+    from the operating system.
 
     >>> import tensorlite as tl
     >>> g = tl.random.Generator(0)
@@ -181,13 +190,13 @@ class Generator:
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from a state that :meth:`get_state` returned."""
         if not isinstance(state, dict) or not {"algorithm", "seed", "offset"} <= state.keys():
-            raise GeneratorStateError(f"set_state: state is {state!r}, expected the dictionary that get_state() returned")
+            raise RandomError(f"set_state: state is {state!r}, expected the dictionary that get_state() returned")
         if state["algorithm"] != "philox4x32-10":
-            raise GeneratorStateError(f"set_state: the state is of {state['algorithm']!r}, expected 'philox4x32-10'; "
+            raise RandomError(f"set_state: the state is of {state['algorithm']!r}, expected 'philox4x32-10'; "
                                       "states of other generators cannot be taken over")
-        seed, offset = _seed("set_state", state["seed"]), index(state["offset"])
+        seed, offset = _seed("set_state", state["seed"]), _integer("set_state", "offset", state["offset"])
         if not 0 <= offset < _CHILDREN:
-            raise GeneratorStateError(f"set_state: offset is {offset}, expected 0 <= offset < 2^63")
+            raise RandomError(f"set_state: offset is {offset}, expected 0 <= offset < 2^63")
         with self._lock:
             self._seed, self._offset = seed, offset
 
@@ -209,15 +218,18 @@ class Generator:
 default_generator = Generator()
 
 
-def reserve(source: Key | Generator | None, *, kind: str, shape: tuple[int, ...], dtype: Any, low: int = 0, high: int = 1) -> Place:
+def reserve(source: Key | Generator | None, *, kind: str, shape: tuple[int, ...], dtype: Any, low: int = 0,
+            high: int = 1) -> Place:
     """The place of a draw: a key's is always its beginning, a generator (None: the default one) moves on behind it."""
     if isinstance(source, Key):
         return Place(source.seed, source.stream, 0)
     if source is None:
         source = default_generator
     elif not isinstance(source, Generator):
-        raise DTypeError(f"random: generator is {source!r} of type {type(source).__name__}, expected a tensorlite.random.Generator or None")
-    return source.advance(_philox.blocks(kind=kind, shape=shape, dtype=_wide(kind, np.dtype(dtype).name), low=low, high=high))
+        raise DTypeError(f"random: generator is {source!r} of type {type(source).__name__}, expected a Generator or None; "
+                         "make one with tensorlite.random.Generator(seed)")
+    wide = _wide(kind, np.dtype(dtype).name)
+    return source.advance(_philox.blocks(kind=kind, shape=shape, dtype=wide, low=low, high=high))
 
 
 def _wide(kind: str, dtype: str) -> str:
@@ -240,9 +252,10 @@ def draw(place: Place, *, kind: str, shape: tuple[int, ...], dtype: Any, device:
     out = run(kind=kind, shape=shape, dtype=wide, **place._asdict(), **options)
     if wide != dtype.name:
         out = backend.xp.astype(out, dtype)
-        if kind == "uniform" and options.get("high", 1) != 1:   # rounding may have reached the upper end
-            low, high = backend.xp.astype(backend.xp.full_like(out, options.get("low", 0)), dtype), options["high"]
-            out = backend.xp.where(out < high, out, low)
+        low, high = options.get("low", 0), options.get("high", 1)
+        if kind == "uniform" and (low, high) != (0, 1):   # rounding may have reached the upper end
+            below = backend.xp.astype(out, backend.xp.float32) < float(high)
+            out = backend.xp.where(below, out, backend.xp.full_like(out, low))
     return out
 
 
@@ -270,6 +283,3 @@ def as_shape(op: str, size: Any) -> tuple[int, ...]:
     if prod(shape) >= _CHILDREN:
         raise ShapeError(f"{op}: the size is {shape}, expected fewer than 2^63 elements")
     return shape
-
-
-_philox: Any = kernels.load("philox")

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite import _dtypes, backends
-from tensorlite.engine import inplace, tape
+from tensorlite import _dtypes, autograd, backends
+from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, everyday, extra_of, new, provide, raw, wrap
 from tensorlite.errors import DTypeError, GradError, ShapeError
-from tensorlite.ops import elementwise
+from tensorlite.ops import creation, elementwise
 
 
 @everyday
@@ -61,6 +61,276 @@ class Tensor(Value):
         """The node of the operation that made it, or None."""
         return self.node
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to it."""
+        return bool(self.tracked)
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        self.requires_grad_(wanted)
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without the tape, as ``detach()``; assigning replaces the array and leaves the tape alone."""
+        return self.detach()
+
+    @data.setter
+    def data(self, other: Any) -> None:
+        array = other.value if isinstance(other, Tensor) else creation.asarray(other).value
+        if tuple(array.shape) != self.shape:
+            raise ShapeError(f"data: a tensor of shape {self.shape} cannot take data of shape {tuple(array.shape)}")
+        self.value = array
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise DTypeError("len() of a 0-dimensional tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise DTypeError("a 0-dimensional tensor cannot be iterated over")
+        return (self[i] for i in range(self.shape[0]))
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the length of one axis (as in PyTorch; ``numel()`` counts the elements)."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """The number of axes."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        count = 1
+        for n in self.shape:
+            count *= n
+        return count
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return int(np.dtype(self.dtype).itemsize)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.numel() * self.itemsize
+
+    def element_size(self) -> int:
+        """Bytes of one element."""
+        return self.itemsize
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is a floating one."""
+        return _dtypes.kind(self.dtype) == "f"
+
+    # ---- gradients ---------------------------------------------------------------------------------------------------
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, *, inputs: Any = None) -> None:
+        """Add d self / d leaf, times ``gradient``, to the ``.grad`` of every leaf (or of ``inputs`` only).
+
+        ``gradient`` has self's shape and may be left out for a scalar, where it is 1. The saved values are freed on the way unless
+        ``retain_graph``; with ``create_graph`` the gradients can be differentiated again.
+
+        Errors: ``GradError`` if self is no scalar and no gradient was given, or nothing requires a gradient; ``ShapeError`` if the
+        gradient's shape differs; ``GraphFreedError`` for a second backward; ``InplaceError`` if a saved value was changed.
+
+        >>> import tensorlite as tl
+        >>> x = tl.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        >>> (x * x).backward(tl.ones(3)); x.grad
+        tensor([2., 4., 6.])
+        """
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Start (or stop) recording what is done with this leaf."""
+        if requires_grad == self.tracked:
+            return self
+        if self.node is not None:
+            raise GradError("requires_grad can only be switched off on leaves; this tensor is the result of an operation: use detach()")
+        if requires_grad and not _dtypes.is_differentiable(self.dtype):
+            raise DTypeError(f"only floating and complex tensors can require a gradient, and this one has dtype {self.dtype}; "
+                             "make it floating first, for example with .to(tensorlite.float32)")
+        self.tracked = bool(requires_grad)
+        return self
+
+    def detach(self) -> Tensor:
+        """The same memory, cut off the tape."""
+        return wrap(self.value.detach() if isinstance(self.value, Tensor) else self.value, self.level)
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor off the tape."""
+        self.node, self.tracked = None, False
+        return self
+
+    def retain_grad(self) -> None:
+        """Keep ``.grad`` of this result of an operation too; leaves keep theirs anyway."""
+        if not self.tracked:
+            raise GradError("retain_grad: this tensor does not require a gradient; there will be none to keep")
+        if self.node is not None:
+            import weakref
+            me = weakref.ref(self)
+
+            def keep(g: Tensor) -> None:
+                tensor = me()
+                if tensor is not None:
+                    tensor.grad = g.detach() if tensor.grad is None else tensor.grad + g.detach()
+            extra_of(self).handle = self.register_hook(keep)
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether ``retain_grad`` was called on this result of an operation."""
+        return self.extra is not None and self.extra.handle is not None
+
+    def register_hook(self, hook: Any) -> autograd.RemovableHandle:
+        """Call ``hook(grad)`` when the gradient of this tensor is known; what it returns, if not None, takes its place."""
+        if not self.tracked:
+            raise GradError("register_hook: this tensor does not require a gradient, so no gradient will come by")
+        if self.node is None:
+            extra = extra_of(self)
+            if extra.hooks is None:
+                extra.hooks = {}
+            return autograd.RemovableHandle(extra.hooks, hook)
+        if self.node.hooks is None:
+            self.node.hooks = {}
+        return autograd.RemovableHandle(self.node.hooks, hook)
+
+    # ---- out of here: numbers, NumPy, other libraries, other devices --------------------------------------------------
+
+    def item(self) -> Any:
+        """The only element as a Python number; ``ShapeError`` if there are more."""
+        if self.numel() != 1:
+            raise ShapeError(f"item: a tensor of shape {self.shape} has {self.numel()} elements; expected one (use tolist())")
+        return self._host().item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self._host().tolist()
+
+    def _host(self) -> Any:
+        array = raw(self)
+        return backends.backend_of(array).to_numpy(array)
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """The values as a NumPy array that shares memory with a CPU tensor; ``force`` detaches and copies to the host as needed.
+
+        If the array is changed after an operation saved this tensor for backward, backward raises ``InplaceError``.
+        """
+        if self.tracked and not force:
+            raise DTypeError("numpy: this tensor requires a gradient, which NumPy would lose; use .detach().numpy()")
+        array = raw(self)
+        host = backends.backend_of(array).to_numpy(array)
+        if host is array:
+            inplace.share(array, digest=inplace.held(array))
+        return host
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if self.tracked:
+            raise DTypeError("np.asarray of a tensor that requires a gradient would lose it; use .detach() first")
+        host = self.numpy() if copy is not True else self._host().copy()
+        return host if dtype is None or host.dtype == dtype else host.astype(dtype)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise ShapeError(f"the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all()")
+        return bool(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if _dtypes.kind(self.dtype) not in "iu" or self.numel() != 1:
+            raise DTypeError(f"only a single integer can be an index; this tensor has dtype {self.dtype} and shape {self.shape}")
+        return int(self.item())
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self.tracked:
+            raise DTypeError("__dlpack__: a tensor that requires a gradient cannot be exported; use .detach() first")
+        array = raw(self)
+        inplace.share(array, digest=inplace.held(array))
+        return array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return raw(self).__dlpack_device__()
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        if api_version is not None and api_version not in ("2021.12", "2022.12", "2023.12", "2024.12"):
+            raise ShapeError(f"the array API version {api_version} is not known; there is 2024.12")
+        import tensorlite
+        return tensorlite
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        from tensorlite import _interop
+        return _interop.ufunc(ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        from tensorlite import _interop
+        return _interop.function(function, args, kwargs)
+
+    def cpu(self) -> Tensor:
+        """The tensor in host memory."""
+        return self.to("cpu")
+
+    def cuda(self, device: Any = None) -> Tensor:
+        """The tensor on a CUDA device."""
+        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
+
+    def to(self, *target: Any, device: Any = None, dtype: Any = None, copy: bool = False, non_blocking: bool = False) -> Tensor:
+        """The tensor on another device or of another dtype: ``to("cuda")``, ``to(tl.float64)``, ``to(other)``; itself if nothing changes."""
+        for t in target:
+            if isinstance(t, Tensor):
+                device, dtype = t.device, t.dtype
+            elif isinstance(t, str) and not _dtypes.is_name(t):
+                device = t
+            elif t is not None:
+                dtype = t
+        out = self
+        if dtype is not None and _dtypes.as_dtype(dtype) != self.dtype:
+            out = elementwise.cast_p(out, dtype=_dtypes.as_dtype(dtype))
+        if device is not None and str(device) != self.device:
+            out = elementwise.move_p(out, device=str(device))
+        return out.clone() if copy and out is self else out
+
+    # ---- showing, copying, pickling ----------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        if self.level:
+            return f"tensor(<level {self.level}>, value={self.value!r})"
+        return _show(self)
+
+    def __format__(self, spec: str) -> str:
+        if not self.ndim and spec:
+            return format(self.item(), spec)
+        return format(repr(self), spec) if spec else repr(self)
+
+    def __copy__(self) -> Tensor:
+        out = wrap(self.value, self.level)
+        out.tracked, out.node, out.grad = self.tracked, self.node, self.grad
+        return out
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self.node is not None:
+            raise GradError("deepcopy: only leaves can be deep-copied; this tensor is the result of an operation: use .detach() or .clone()")
+        from copy import deepcopy
+        out = type(self).__new__(type(self))
+        memo[id(self)] = out
+        backend = backends.backend_of(self.value)
+        out.value = backend.asarray(self.value, copy=True)
+        out.tracked, out.node, out.extra, out.grad = self.tracked, None, None, deepcopy(self.grad, memo)
+        return out
+
+    def __reduce__(self) -> Any:
+        if self.node is not None:
+            raise GradError("pickle: only leaves can be pickled; this tensor is the result of an operation: use .detach()")
+        return _unpickle, (type(self), self._host(), self.device, self.tracked)
+
     # ---- arithmetic --------------------------------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> Tensor:
@@ -97,6 +367,32 @@ class LevelTensor(Tensor):
     """A value of a transform's level: it holds a tensor (or an array) of the level below."""
 
     __slots__ = ("level",)
+
+
+def _show(tensor: Tensor) -> str:
+    """What PyTorch prints: the values, the dtype if it is not the usual one, the device if it is not the CPU, and the place on the tape."""
+    array = tensor._host()
+    body = np.array2string(array, precision=4, separator=", ", prefix="tensor(", threshold=1000, floatmode="maxprec")
+    notes = []
+    usual = {"f": _dtypes.get_default_dtype(), "i": _dtypes.int64, "b": _dtypes.bool_}.get(_dtypes.kind(tensor.dtype))
+    if tensor.dtype != usual:
+        notes.append(f"dtype={tensor.dtype}")
+    if not array.size and tensor.shape != (0,):
+        notes.append(f"shape={tensor.shape}")
+    if tensor.device != "cpu":
+        notes.append(f"device={tensor.device!r}")
+    if tensor.node is not None:
+        notes.append(f"grad_fn={tensor.node!r}")
+    elif tensor.tracked:
+        notes.append("requires_grad=True")
+    return f"tensor({', '.join([body, *notes])})"
+
+
+def _unpickle(kind: type, array: Any, device: str, tracked: bool) -> Any:
+    out = kind.__new__(kind)
+    out.value = array if device == "cpu" else backends.backend_for_device(device).asarray(array, device=device)
+    out.tracked, out.node, out.grad, out.extra = tracked, None, None, None
+    return out
 
 
 provide(tensor=Tensor, inner=LevelTensor, is_differentiable=_dtypes.is_differentiable)

@@ -21,7 +21,7 @@ seed is ``w0 + 2^32 w1`` and its stream ``w2 + 2^32 w3``.
 ========================  ====  ==========================================================================================
 bits, uint32                4   ``w[j]``
 bits, uint64                2   ``d = w[2j] + 2^32 w[2j+1]``
-uniform, float32            4   ``low + u * (high - low)`` with ``u = (w[j] >> (32 - bits)) * 2^-bits``, bits 24 unless told;
+uniform, float32            4   ``u * (high - low) + low`` with ``u = (w[j] >> (32 - bits)) * 2^-bits``, bits 24 unless told;
                                 what rounds up to ``high`` becomes ``low``
 uniform, float64            2   the same with ``u = (d >> 11) * 2^-53``
 normal, float32             4   Box-Muller: ``z[0], z[1]`` from ``w[0], w[1]`` and ``z[2], z[3]`` from ``w[2], w[3]``
@@ -35,18 +35,20 @@ bernoulli                   4   ``w[j] < ceil(p * 2^32)``, so every p has a reso
 (span <= 2^32) or 2^-64 of itself (span > 2^32).
 
 **Box-Muller** (Box and Muller 1958) turns two draws of B = 32 or 64 bits, a and b, into
-``mean + std * sqrt(-2 ln(max(a, 1) / 2^B)) * (cos, sin)(2 pi (b - 2^(B-3)) / 2^B)``. The logarithm, sine and cosine are power series written
-here, not the C library's, and every step is one IEEE operation of the result's own type (``+ - * /``, ``sqrt``, conversion of
-integers), each rounded to nearest. **So no fused multiply-add**: CUDA C++ needs ``-fmad=false`` or ``__fmul_rn`` and its like; then the
-normals too agree bit for bit. float32 normals are finite and at most 6.66 in size, float64 ones 9.42. The steps:
+``mean + std * sqrt(-2 ln(max(a, 1) / 2^B)) * (cos, sin)(2 pi (b - 2^(B-3)) / 2^B)``. Logarithm, sine and cosine are power series
+written here, not the C library's, and every step is one IEEE operation of the result's own type (``+ - * /``, ``sqrt``, the
+conversion of an integer), rounded to nearest; constants are rounded to that type first. **So no fused multiply-add**: CUDA C++
+needs ``-fmad=false`` or ``__fmul_rn`` and its like (for the uniforms too). Then the normals agree bit for bit, which the tests
+ask of the CPU version. They are finite, in size at most 6.66 (float32) and 9.42 (float64). The steps:
 
-1. Shift ``max(a, 1)`` left by its leading zeros e, so that ``2^(B-1) <= a < 2^B``. Where ``a < floor(sqrt(2) 2^(B-1))``: ``k = e + 1``,
-   ``f = (a - 2^(B-1)) * 2^(1-B)``; else ``k = e``, ``f = (a - 2^B) * 2^-B``. The difference is an integer, converted once.
-   Now ``ln(a / 2^B) = ln(1 + f) - k ln 2`` with f in [-0.293, 0.415).
-2. ``s = f / (2 + f)``, ``z = s * s``, ``ln(1 + f) = 2 s (1 + z/3 + z^2/5 + ...)``: Horner over the coefficients LOG, highest first.
-3. ``r = sqrt(k * (2 ln 2) - 4 * (s * P(z)))``, times std.
-4. ``q = b >> (B-2)``, ``t = ((b mod 2^(B-2)) - 2^(B-3)) * (pi 2^(1-B))`` in [-pi/4, pi/4); ``sin t = t * S(t*t)``, ``cos t = C(t*t)``: Horner over SIN, COS.
-5. ``(c, s) -> (-s, c)`` if q is odd; both negated if q >= 2; ``mean + r*c`` and ``mean + r*s``.
+1. Shift ``max(a, 1)`` left by its leading zeros e, so that ``2^(B-1) <= a < 2^B``. Where ``a < floor(sqrt(2) 2^(B-1))``:
+   ``k = e + 1``, ``f = (a - 2^(B-1)) * 2^(1-B)``; else ``k = e``, ``f = (a - 2^B) * 2^-B``. The difference is a signed integer,
+   converted once. Now ``ln(a / 2^B) = ln(1 + f) - k ln 2`` with f in [-0.293, 0.415).
+2. ``s = f / (f + 2)``; ``ln(1 + f) = 2 s P(s*s)``, ``P(z) = 1 + z/3 + z^2/5 + ...`` by Horner's rule over LOG.
+3. ``r = std * sqrt(k * (2 ln 2) - s * P(s*s) * 4)``.
+4. ``q = b >> (B-2)``; ``t = ((b mod 2^(B-2)) - 2^(B-3)) * (pi 2^(1-B))`` in [-pi/4, pi/4), again a signed integer converted
+   once; ``s = t * S(t*t)`` and ``c = C(t*t)`` by Horner's rule over SIN and COS.
+5. ``(c, s)`` becomes ``(-s, c)`` if q is odd, and r becomes -r if q >= 2; the normals are ``r * c + mean`` and ``r * s + mean``.
 """
 from __future__ import annotations
 
@@ -74,8 +76,8 @@ kernel = Kernel("philox", reference, cost, cpu="tensorlite.kernels.philox.cpu:ph
 def on_host(**options: Any) -> Any:
     """The draw as a NumPy array, by the faster variant (the numbers are the same).
 
-    Importing Numba and running its first function costs 0.3 s. A program that draws little never pays it: the reference serves until
-    it has cost about as much.
+    Importing Numba and running its first function costs 0.3 s. A program that draws little never pays it: the reference serves
+    until it has cost about as much.
     """
     global _spent
     import numpy as np

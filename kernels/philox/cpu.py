@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-
 from tensorlite.kernels.philox.reference import COS, LOG, MULTIPLIER, SIN, WEYL, elements_per_block
 
 __all__ = ["block", "philox"]
@@ -165,7 +164,8 @@ def _normal64(out: Any, first: Any, stream: Any, seed: Any, mean: Any, std: Any)
         out[TWO * i], out[TWO * i + ONE] = _pair64(w0 | w1 << B32, w2 | w3 << B32, mean, std)
 
 
-def _plan(kind: str, dtype: str, low: Any, high: Any, bits: int, mean: float, std: float, p: float) -> tuple[Any, tuple[Any, ...]]:
+def _plan(kind: str, dtype: str, low: Any, high: Any, bits: int, mean: float, std: float,
+          p: float) -> tuple[Any, tuple[Any, ...]]:
     """The loop that makes this draw, and its last arguments."""
     if kind == "bits":
         return _bits32 if dtype == "uint32" else _bits64, ()

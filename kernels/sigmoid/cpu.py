@@ -4,9 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from .._math import JIT, exp_nonpositive
+from .._math import exp_nonpositive, jit
 from .._parallel import run
 from .reference import sigmoid as reference
 
@@ -15,7 +14,7 @@ __all__ = ["sigmoid"]
 GRAIN = 200_000  # elements worth a thread: 40 us of work
 
 
-@njit(nogil=True, **JIT)
+@jit(nogil=True)
 def _sigmoid(low: Any, high: Any, x: Any, out: Any) -> None:
     T = x.dtype.type
     x, out = x[low:high], out[low:high]

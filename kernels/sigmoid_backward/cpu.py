@@ -4,9 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from .._math import JIT
+from .._math import jit
 from .._parallel import run
 from .reference import sigmoid_backward as reference
 
@@ -15,7 +14,7 @@ __all__ = ["sigmoid_backward"]
 GRAIN = 500_000  # elements worth a thread: 50 us of work
 
 
-@njit(nogil=True, **JIT)
+@jit(nogil=True)
 def _backward(low: Any, high: Any, g: Any, out: Any, result: Any) -> None:
     g, out, result = g[low:high], out[low:high], result[low:high]
     one = out.dtype.type(1)

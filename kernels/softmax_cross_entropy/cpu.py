@@ -8,9 +8,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from .._math import JIT, add_any_order, exp_nonpositive, log_above_one, order_key
+from .._math import add_any_order, exp_nonpositive, jit, log_above_one, order_key
 from .._parallel import run
 from .reference import check, label_error
 from .reference import softmax_cross_entropy as reference
@@ -24,7 +23,7 @@ TILE = 64
 GRAIN = 100_000  # elements worth a thread of their own: 30 to 100 us of work against 20 us to wake a thread
 
 
-@njit(**JIT)
+@jit
 def _check_labels(labels: Any, classes: Any, ignore: Any, weight: Any) -> Any:
     """The first row whose label is out of range (or -1), and the sum of the weights of the other rows' labels."""
     total = 0.0
@@ -38,7 +37,7 @@ def _check_labels(labels: Any, classes: Any, ignore: Any, weight: Any) -> Any:
     return -1, total
 
 
-@njit(**JIT)
+@jit
 def _max(row: Any) -> Any:
     key = order_key(row[0])
     for j in range(row.size):
@@ -47,7 +46,7 @@ def _max(row: Any) -> Any:
     return order_key(key)
 
 
-@njit(**JIT)
+@jit
 def _linear_part(row: Any, top: Any, label: Any, weight: Any, hit: Any, spread: Any) -> Any:
     """The part of the loss that is linear in the logits: hit*(z_t - top) + spread * sum_c w_c (z_c - top)."""
     part = hit * (row[label] - top)
@@ -60,7 +59,7 @@ def _linear_part(row: Any, top: Any, label: Any, weight: Any, hit: Any, spread: 
     return part
 
 
-@njit(**JIT)
+@jit
 def _finish(e: Any, total: Any, label: Any, weight: Any, hit: Any, spread: Any, both: Any, scale: Any) -> None:
     """Turn a row of exponentials, in place, into the row's gradient."""
     k, one = both * scale / total, e.dtype.type(1)
@@ -73,7 +72,7 @@ def _finish(e: Any, total: Any, label: Any, weight: Any, hit: Any, spread: Any, 
     e[label] -= hit * scale
 
 
-@njit(nogil=True, **JIT)
+@jit(nogil=True)
 def _wide(
     low: Any, high: Any, x: Any, labels: Any, weight: Any, ignore: Any, smoothing: Any, scale: Any, losses: Any, grad: Any
 ) -> None:
@@ -101,7 +100,7 @@ def _wide(
             _finish(out, total, label, weight, hit, spread, both, T(scale))
 
 
-@njit(nogil=True, **JIT)
+@jit(nogil=True)
 def _narrow(
     low: Any, high: Any, x: Any, labels: Any, weight: Any, ignore: Any, smoothing: Any, scale: Any, losses: Any, grad: Any
 ) -> None:
@@ -158,7 +157,7 @@ def _narrow(
                     out[label] -= hit[i] * T(scale)
 
 
-@njit(**JIT)
+@jit
 def _small(
     x: Any, labels: Any, weight: Any, ignore: Any, smoothing: Any, mean: Any, narrow: Any, losses: Any, grad: Any
 ) -> Any:
@@ -173,7 +172,7 @@ def _small(
     return bad, count, _sum(losses)
 
 
-@njit(**JIT)
+@jit
 def _total_weight(weight: Any, classes: Any) -> Any:
     total = 0.0
     for j in range(weight.size):
@@ -181,7 +180,7 @@ def _total_weight(weight: Any, classes: Any) -> Any:
     return total if weight.size else float(classes)
 
 
-@njit(**JIT)
+@jit
 def _sum(losses: Any) -> Any:
     total = 0.0  # in float64 and in order, so that the number of threads does not change the loss
     for i in range(losses.size):

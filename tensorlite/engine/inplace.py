@@ -76,6 +76,13 @@ def share(array: Any, *, digest: bool) -> None:
         latest = memory.shared
 
 
+def held(array: Any) -> bool:
+    """Whether somebody besides one tensor holds the array's memory: a tape may have saved it."""
+    import sys
+    owner = backends.backend_of(array).owner(array)
+    return owner is not array or sys.getrefcount(array) > 5
+
+
 def _digest(array: Any) -> Any:
     """A checksum that depends on positions: sums of the bytes as 64-bit words over rows and over columns (one pass each, at memory speed)."""
     import numpy as np
@@ -179,7 +186,7 @@ def guard(tensor: Any, what: str) -> None:
         return
     at: Any = tensor
     while at is not None:
-        if at.requires_grad and at.node is None:
+        if at.tracked and at.node is None:
             which = "a leaf tensor that requires a gradient" if at is tensor else "a view of a leaf tensor that requires a gradient"
             raise GradError(f"{what}: this is {which}, whose gradient would be lost by changing it in place; "
                             "do it under tensorlite.no_grad(), or work on a .clone()")
@@ -202,8 +209,8 @@ def become(tensor: Any, new: Any, what: str, *, written: bool = False) -> Any:
     from tensorlite._state import current
     if tensor.level < current().record_from:
         return tensor
-    tensor.requires_grad = isinstance(new, Value) and new.level == tensor.level and new.requires_grad
-    tensor.node = new.node if tensor.requires_grad else None
+    tensor.tracked = isinstance(new, Value) and new.level == tensor.level and new.tracked
+    tensor.node = new.node if tensor.tracked else None
     extra = tensor.extra
     if extra is None or (extra.parent is None and not extra.views):
         return tensor
@@ -212,20 +219,20 @@ def become(tensor: Any, new: Any, what: str, *, written: bool = False) -> Any:
     while child.extra is not None and child.extra.parent is not None:   # up to the tensor that all look into
         parent = child.extra.parent
         moved.add(id(parent))
-        if parent.requires_grad or child.requires_grad or parent.level:
+        if parent.tracked or child.tracked or parent.level:
             whole = Provided.write_view(parent, child, replay=child.extra.replay)
             if parent.level:
                 parent.value = whole.value
-            parent.requires_grad, parent.node = whole.requires_grad, whole.node
+            parent.tracked, parent.node = whole.tracked, whole.node
         child = parent
     for reference in list(child.extra.views or ()):   # and down again; parents come before their views
         view = reference()
         if view is None or id(view) in moved:
             continue
         parent = view.extra.parent
-        if parent.requires_grad or view.requires_grad or view.level:
+        if parent.tracked or view.tracked or view.level:
             again = view.extra.replay(parent)
             if view.level:
                 view.value = again.value
-            view.requires_grad, view.node = again.requires_grad, again.node
+            view.tracked, view.node = again.tracked, again.node
     return tensor

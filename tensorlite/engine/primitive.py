@@ -98,7 +98,7 @@ class Primitive:
             kind = KIND.get(a.__class__)
             if kind is EVERYDAY:
                 tensors = True
-                if a.requires_grad:
+                if a.tracked:
                     mask |= bit
                 a = a.value
                 if lead is not a.__class__:
@@ -133,9 +133,9 @@ class Primitive:
             return out
         kind = Provided.tensor
         tensor = kind.__new__(kind)   # type: ignore[call-overload]
-        tensor.value, tensor.requires_grad, tensor.node, tensor.grad, tensor.extra = out, False, None, None, None
+        tensor.value, tensor.tracked, tensor.node, tensor.grad, tensor.extra = out, False, None, None, None
         if mask and not state.record_from and not self.discrete and (not self.casts or Provided.is_differentiable(out.dtype)):
-            tensor.requires_grad = True
+            tensor.tracked = True
             tensor.node = tape.record(self, args, values, mask, out, options, plain)
         if self.view and not state.record_from:
             inplace.link(tensor, self, args, options)
@@ -149,13 +149,13 @@ class Primitive:
         mine = [isinstance(a, Value) and a.level == level for a in args]
         values = [a.value if m else a for a, m in zip(args, mine)]
         out = self(*values, **options)   # everything one level below
-        mask = sum(1 << i for i, (a, m) in enumerate(zip(args, mine)) if m and a.requires_grad)
+        mask = sum(1 << i for i, (a, m) in enumerate(zip(args, mine)) if m and a.tracked)
         state = _current.get(_base)
         if isinstance(out, tuple):
             return self._several(out, args, values, mask, options, level, state)
         tensor = wrap(out, level)
         if mask and level >= state.record_from and not self.discrete and Provided.is_differentiable(out.dtype):
-            tensor.requires_grad = True
+            tensor.tracked = True
             tensor.node = tape.record(self, args, values, mask, out, options)
         if self.view:
             inplace.link(tensor, self, args, options)
@@ -206,7 +206,7 @@ class Primitive:
             node = tape.record(self, args, values, mask, tuple(outs), options)
             for i, tensor in enumerate(tensors):
                 if Provided.is_differentiable(tensor.value.dtype):
-                    tensor.requires_grad, tensor.node = True, tape.output_node(node, i, len(outs), tensor.value)
+                    tensor.tracked, tensor.node = True, tape.output_node(node, i, len(outs), tensor.value)
         if self.view:
             for i, tensor in enumerate(tensors):
                 inplace.link(tensor, self, args, options, i)

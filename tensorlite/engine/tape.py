@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
+from tensorlite import backends
 from tensorlite.engine import inplace
 from tensorlite._site import Site, caller, describe
 from tensorlite.engine.value import Provided, Value, raw, wrap
@@ -50,6 +51,13 @@ class Plan:
         self.take = operator.itemgetter(*plain) if plain else None
         self.rules = tuple((rule, tuple(slice(where[p[0]], where[p[0]] + len(p)) if isinstance(p, tuple) and p and isinstance(p[0], int)
                                         else slice(0, 0) if p == () else where[p] for p in pick)) for rule, pick in self.rules)
+
+    def keeping(self, positions: Iterable[int]) -> Plan:
+        """Keep these values too, for the sake of noticing that they were changed."""
+        more = tuple(positions)
+        self.keep = more * 2 if len(more) == 1 else more
+        self.take = operator.itemgetter(*self.keep) if more else None
+        return self
 
     @staticmethod
     def _pick(op: Any, rule: Any, names: dict[int, str], position: int | None, wanted: list[Any], skip: int) -> list[Any]:
@@ -101,8 +109,10 @@ def _meta(op: Any, name: str, position_of: dict[str, int], position: int | None,
         default = op.options[name]
         return lambda values, out, options: options.get(name, default)
     stem, _, what = name.rpartition("_")
-    if what in ("shape", "dtype") and stem in position_of:
+    if what in ("shape", "dtype", "device") and stem in position_of:
         k = position_of[stem]
+        if what == "device":
+            return lambda values, out, options: backends.backend_of(raw(values[k])).device_of(raw(values[k]))
         if what == "shape":
             return lambda values, out, options: tuple(values[k].shape)
         return lambda values, out, options: values[k].dtype
@@ -309,7 +319,7 @@ def _tracked(array: Any, node: Node) -> Any:
         return tuple(_tracked(a, output_node(node, i, len(array), a)) if Provided.is_differentiable(a.dtype) else wrap(a, 0)
                      for i, a in enumerate(array))
     tensor = wrap(array, 0)
-    tensor.requires_grad, tensor.node = True, node
+    tensor.tracked, tensor.node = True, node
     return tensor
 
 

@@ -13,10 +13,10 @@ KIND: dict[type, int] = {bool: SCALAR, int: SCALAR, float: SCALAR, complex: SCAL
 class Value:
     """The state every tensor has. ``tensorlite.Tensor`` adds the methods."""
 
-    __slots__ = ("__weakref__", "extra", "grad", "node", "requires_grad", "value")
+    __slots__ = ("__weakref__", "extra", "grad", "node", "tracked", "value")
     level = 0
     value: Any
-    requires_grad: bool
+    tracked: bool
     node: Any
     grad: Any
     extra: Any
@@ -72,7 +72,7 @@ def everyday(kind: type) -> type:
 def new(array: Any) -> Any:
     """An untracked level-0 tensor that holds ``array``, without a copy."""
     tensor = Provided.tensor.__new__(Provided.tensor)
-    tensor.value, tensor.requires_grad, tensor.node, tensor.grad, tensor.extra = array, False, None, None, None
+    tensor.value, tensor.tracked, tensor.node, tensor.grad, tensor.extra = array, False, None, None, None
     return tensor
 
 
@@ -82,7 +82,7 @@ def wrap(value: Any, level: int) -> Any:
         return new(value)
     kind = Provided.inner
     tensor = kind.__new__(kind)
-    tensor.value, tensor.requires_grad, tensor.node, tensor.grad, tensor.extra, tensor.level = value, False, None, None, None, level
+    tensor.value, tensor.tracked, tensor.node, tensor.grad, tensor.extra, tensor.level = value, False, None, None, None, level
     return tensor
 
 

@@ -22,7 +22,7 @@ def require(tensor: Any, requires_grad: bool) -> Any:
         if not _dtypes.is_differentiable(tensor.dtype):
             raise DTypeError(f"only floating and complex tensors can require a gradient, and this one has dtype {tensor.dtype}; "
                              "make it floating first, for example with dtype=tensorlite.float32")
-        tensor.requires_grad = True
+        tensor.tracked = True
     return tensor
 
 
@@ -238,3 +238,6 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
     """Ones on the k-th diagonal, zeros elsewhere."""
     xp = backends.backend_for_device(_device(device)).xp
     return require(new(xp.eye(n_rows, n_cols, k=k, dtype=as_dtype(dtype) or get_default_dtype())), requires_grad)
+
+
+provide(ones_like=lambda x: ones_p(x, dtype=None), zeros_like=lambda x: zeros_p(x, dtype=None))

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite import backends
 from tensorlite.engine.primitive import primitive
 from tensorlite._state import current
 from tensorlite.engine.value import provide
@@ -104,7 +105,15 @@ def negative(x: Array, /) -> Array:
 
 # ---- what the tape itself needs ----------------------------------------------------------------------------------------
 
+def _move(xp: Any, x: Any, *, device: str) -> Any:
+    target = backends.backend_for_device(device)
+    return target.asarray(backends.backend_of(x).to_numpy(x), device=device)
+
+
 cast_p = primitive("cast", lambda xp, x, *, dtype: xp.astype(x, dtype, copy=False), linear_in="x", casts=True)
 cast_p.vjp(x=lambda g, x_dtype: cast_p(g, dtype=x_dtype))
+
+move_p = primitive("move", _move, linear_in="x")
+move_p.vjp(x=lambda g, x_device: move_p(g, device=x_device))
 
 provide(add=add_p, sum_to=sum_to, cast=cast_p)

@@ -1,0 +1,287 @@
+"""Gradients by the tape: ``backward``, ``grad``, and operations of your own with ``Function``."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
+from tensorlite import backends
+from tensorlite._state import changed, enable_grad, no_grad, set_grad_enabled
+from tensorlite.engine import tape
+from tensorlite.engine.value import Provided, Value, new, raw
+from tensorlite.errors import DTypeError, GradError, ShapeError
+
+__all__ = ["Function", "Variable", "backward", "enable_grad", "grad", "no_grad", "set_grad_enabled"]
+
+_handles = count().__next__
+
+
+class RemovableHandle:
+    """Returned by what registers a hook; ``remove()`` takes the hook away."""
+
+    def __init__(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> None:
+        self._hooks, self._key = hooks, _handles()
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook away."""
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.remove()
+
+
+def _listed(tensors: Any) -> list[Any]:
+    return [tensors] if isinstance(tensors, Value) or tensors is None else list(tensors)
+
+
+def _roots(outputs: list[Any], gradients: list[Any], create_graph: bool) -> list[tuple[Any, Any]]:
+    """(node or leaf, cotangent) of each output."""
+    roots = []
+    for i, out in enumerate(outputs):
+        g = gradients[i] if i < len(gradients) else None
+        if not isinstance(out, Value):
+            raise DTypeError(f"backward: a {type(out).__name__} was given; expected a tensor")
+        if out.level:
+            raise GradError("backward: this tensor belongs to a transform that is running (grad, vjp, ...); "
+                            "use the transforms inside each other, or backward outside of them")
+        if not out.tracked:
+            raise GradError(f"backward: the tensor of shape {tuple(out.value.shape)} does not require a gradient: none of what it was made from "
+                            "does, or it was made under no_grad(), from a detach()ed tensor or through integers")
+        array = out.value
+        if g is None:
+            if array.size != 1:
+                raise GradError(f"backward: the gradient can be left out only for a scalar, and this tensor has shape {tuple(array.shape)}; "
+                                "reduce it, for example with .sum(), or pass gradient= of that shape")
+            g = Provided.ones_like(array)
+        else:
+            if not isinstance(g, Value):
+                g = Provided.asarray(g)   # type: ignore[attr-defined]
+            if tuple(g.value.shape) != tuple(array.shape):
+                raise ShapeError(f"backward: the gradient has shape {tuple(g.value.shape)}, but the tensor has shape {tuple(array.shape)}; "
+                                 "they must be the same")
+            if g.value.dtype != array.dtype:
+                g = Provided.cast(g, dtype=array.dtype)
+            if not create_graph:
+                g = g.value
+        roots.append((out.node or out, new(g) if create_graph and not isinstance(g, Value) else g))
+    return roots
+
+
+def _run(roots: list[tuple[Any, Any]], create_graph: bool, retain_graph: bool | None, targets: set[Any] | None) -> dict[Any, Any]:
+    if retain_graph is None:
+        retain_graph = create_graph
+    with backends.backend_of(raw(roots[0][1])).quiet():
+        if create_graph:
+            return tape.run(roots, 0, create_graph=True, retain_graph=retain_graph, targets=targets)
+        return tape.run(roots, 0, retain_graph=retain_graph, targets=targets)
+
+
+def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False, *,
+             inputs: Any = None) -> None:
+    """Add the gradient of ``tensors`` (each times its ``grad_tensors``) to the ``.grad`` of the leaves, or of ``inputs`` only.
+
+    See :meth:`tensorlite.Tensor.backward`.
+    """
+    roots = _roots(_listed(tensors), _listed(grad_tensors), create_graph)
+    if inputs is None:
+        grads = _run(roots, create_graph, retain_graph, None)
+        del roots
+        while grads:   # one by one, so that an array which two leaves got is seen to be shared by the first only
+            leaf, g = grads.popitem()
+            _accumulate(leaf, g)
+        return
+    wanted = _listed(inputs)
+    for i, x in enumerate(wanted):
+        if not isinstance(x, Value) or not x.tracked:
+            raise GradError(f"backward: inputs[{i}] does not require a gradient")
+    found = _run(roots, create_graph, retain_graph, {x.node or x for x in wanted})
+    for x in wanted:
+        g = found.get(x.node or x)
+        if g is not None:
+            _accumulate(x, g)
+
+
+def _accumulate(leaf: Any, g: Any) -> None:
+    """``leaf.grad += g``, out of place: a gradient that was read stays what it was."""
+    if leaf.extra is not None and leaf.extra.hooks is not None and leaf.node is None:
+        g = tape._run_hooks(leaf.extra.hooks, g, 0)
+    prior = leaf.grad
+    if isinstance(g, Value):
+        leaf.grad = g if prior is None else Provided.add(prior, g)
+    elif prior is not None:
+        leaf.grad = new(Provided.add(prior.value, g))
+    else:
+        backend = backends.backend_of(g)
+        leaf.grad = new(g if backend.exclusive(g) else backend.asarray(g, copy=True))
+
+
+def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+         allow_unused: bool = False, *, materialize_grads: bool = False) -> tuple[Any, ...]:
+    """The gradients of ``outputs`` with respect to ``inputs``, as a tuple; no ``.grad`` is touched.
+
+    sum_k grad_outputs[k]^T (d outputs[k] / d input), one of each input's shape. An input the outputs do not depend on raises
+    ``GradError``, unless ``allow_unused`` (then None) or ``materialize_grads`` (then zeros).
+
+    >>> import tensorlite as tl
+    >>> x = tl.tensor(3.0, requires_grad=True)
+    >>> (first,) = tl.autograd.grad(x ** 3, x, create_graph=True)
+    >>> tl.autograd.grad(first, x)
+    (tensor(18.),)
+    """
+    wanted = _listed(inputs)
+    for i, x in enumerate(wanted):
+        if not isinstance(x, Value):
+            raise DTypeError(f"grad: inputs[{i}] is a {type(x).__name__}; expected a tensor")
+        if not x.tracked and not (allow_unused or materialize_grads):
+            raise GradError(f"grad: inputs[{i}] does not require a gradient; call requires_grad_() on it before it is used")
+    found = _run(_roots(_listed(outputs), _listed(grad_outputs), create_graph), create_graph, retain_graph,
+                 {x.node or x for x in wanted if x.tracked})
+    answers: list[Any] = []
+    given: set[int] = set()
+    for i, x in enumerate(wanted):
+        g = found.get(x.node or x)
+        if g is not None and x.node is None and x.extra is not None and x.extra.hooks is not None:
+            g = tape._run_hooks(x.extra.hooks, g, 0)
+        if g is None:
+            if materialize_grads:
+                g = Provided.zeros_like(x.value)
+            elif not allow_unused:
+                raise GradError(f"grad: the outputs do not depend on inputs[{i}] (shape {x.shape}); pass allow_unused=True to get None for it")
+        if g is not None and not isinstance(g, Value):
+            if id(g) in given or getattr(g, "base", None) is not None:   # two inputs that got one array, or a view of something
+                g = backends.backend_of(g).asarray(g, copy=True)
+            given.add(id(g))
+            g = new(g)
+        answers.append(g)
+    return tuple(answers)
+
+
+def Variable(data: Any, requires_grad: bool = False) -> Any:
+    """PyTorch's old name for a tensor: ``data`` (a tensor or an array), cut off the tape, requiring a gradient if asked for."""
+    tensor = data.detach() if isinstance(data, Value) else Provided.asarray(data)   # type: ignore[attr-defined]
+    return tensor.requires_grad_(requires_grad) if requires_grad else tensor
+
+
+# ---- operations of one's own -----------------------------------------------------------------------------------------
+
+class FunctionCtx:
+    """What a ``Function``'s forward leaves for its backward."""
+
+    def __init__(self) -> None:
+        self._saved: tuple[Any, ...] = ()
+        self.needs_input_grad: tuple[bool, ...] = ()
+        self._nondifferentiable: tuple[Any, ...] = ()
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keep tensors until backward; if one is changed in place before, backward raises ``InplaceError``."""
+        self._saved = tensors
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What ``save_for_backward`` kept."""
+        return self._saved
+
+    def mark_non_differentiable(self, *outputs: Any) -> None:
+        """Say that these results have no gradient."""
+        self._nondifferentiable = outputs
+
+
+class Function:
+    """An operation with a gradient of your own: subclass it with static ``forward(ctx, *args)`` and ``backward(ctx, *grads)``.
+
+    ``backward`` returns one gradient for each argument of ``forward``, None for what is no tensor. ``ctx.needs_input_grad`` says
+    which are asked for. Call it by ``apply``.
+
+    >>> import tensorlite as tl
+    >>> class Square(tl.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return 2 * x * g
+    >>> x = tl.tensor(3.0, requires_grad=True)
+    >>> Square.apply(x).backward(); x.grad
+    tensor(6.)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        raise NotImplementedError("a Function needs a static method forward(ctx, *args)")
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise NotImplementedError("a Function needs a static method backward(ctx, *grads)")
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Run ``forward`` and record it with ``backward`` as its rule."""
+        ctx = FunctionCtx()
+        ctx.needs_input_grad = tuple(isinstance(a, Value) and bool(a.tracked) for a in args)
+        level = max([a.level for a in args if isinstance(a, Value)], default=0)
+        with no_grad():
+            out = cls.forward(ctx, *args)
+        several = isinstance(out, tuple)
+        outs = tuple(o.detach() if isinstance(o, Value) and (o.tracked or any(o is a for a in args)) else o for o in (out if several else (out,)))
+        from tensorlite._state import current
+        if any(ctx.needs_input_grad) and level >= current().record_from:
+            skip = [o for o, was in zip(outs, out if several else (out,)) if any(was is n for n in ctx._nondifferentiable)]
+            _record_function(cls, ctx, args, outs, level, skip)
+        return outs if several else outs[0]
+
+
+def _record_function(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outs: tuple[Any, ...], level: int, skip: list[Any]) -> None:
+    """One node whose rule is ``cls.backward``."""
+    saved_now = [(t, raw(t)) for t in ctx._saved if isinstance(t, Value)]
+
+    def rule(g: Any, needs: Any) -> Any:
+        grads = g if len(outs) > 1 else [g]
+        held = [None if x is None else x if isinstance(x, Value) and x.level == level - 1 or isinstance(x, Value) else new(x) for x in grads]
+        held = [Provided.zeros_like(o.detach()) if x is None else x for x, o in zip(held, outs)]
+        plain = not isinstance(g[0] if isinstance(g, list) else g, Value)
+        with no_grad() if plain else changed():
+            answer = cls.backward(ctx, *held)
+        answer = answer if isinstance(answer, tuple) else (answer,)
+        if len(answer) < len(args):
+            raise GradError(f"{cls.__name__}.backward returned {len(answer)} gradients; forward took {len(args)} arguments, and backward must "
+                            "return one for each (None for what is no tensor)")
+        for i, (a, x) in enumerate(zip(answer, args)):
+            if a is not None and isinstance(x, Value) and tuple(a.shape) != tuple(x.shape):
+                raise ShapeError(f"{cls.__name__}.backward returned a gradient of shape {tuple(a.shape)} for argument {i} of shape {tuple(x.shape)}")
+        return tuple(a.value if plain and isinstance(a, Value) else a for a in answer)
+
+    op = _FunctionOp(cls.__name__, rule, len(args), len(outs))
+    mask = sum(1 << i for i, need in enumerate(ctx.needs_input_grad) if need)
+    values = [a.value if isinstance(a, Value) else a for a in args] + [a for _, a in saved_now]
+    op.plans[mask, len(args)] = tape.Plan(op, mask, len(args)).keeping(range(len(args), len(values)))
+    node = tape.record(op, args, values, mask, outs if len(outs) > 1 else outs[0].value, {}, False)
+    for i, out in enumerate(outs):
+        if any(out is s for s in skip) or not Provided.is_differentiable(out.dtype):
+            continue
+        out.tracked = True
+        out.node = tape.output_node(node, i, len(outs), out.value) if len(outs) > 1 else node
+
+
+class _FunctionOp:
+    """Stands where a primitive stands in a node. One for each call: its plan is never shared."""
+
+    elementwise = False
+
+    def __init__(self, name: str, rule: Any, nargs: int, outputs: int) -> None:
+        self.name, self.joint, self.outputs = name, rule, outputs
+        self.args: tuple[str, ...] = tuple(f"args{i}" for i in range(nargs))
+        self.options: dict[str, Any] = {}
+        self.vjps: dict[str, Any] = {}
+        self.plans: dict[Any, Any] = {}
+
+    def positions(self, total: int) -> Any:
+        return enumerate(self.args)
+
+    def argument(self, position: int) -> str:
+        return f"saved tensor {position - len(self.args)}" if position >= len(self.args) else self.args[position]
