@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite._state import current
+from tensorlite.backends import _numpy_contraction, _numpy_reduction
 from tensorlite.backends._base import Backend
 
 # sys.getrefcount's answer for an array held by one local of the caller's caller, one of the caller, and the argument itself
@@ -32,7 +33,7 @@ class NumpyBackend(Backend):
     devices = ("cpu",)
     capabilities = frozenset({"inplace", "strides", "float16", "bfloat16", "numpy-functions"})
 
-    implementations = {"chain": _chain}
+    implementations = {"chain": _chain, **_numpy_contraction.IMPLEMENTATIONS, **_numpy_reduction.IMPLEMENTATIONS}
 
     def asarray(self, value: Any, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Any:
         return np.asarray(value, dtype=dtype, copy=copy)

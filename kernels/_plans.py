@@ -5,6 +5,7 @@ from collections.abc import MutableSequence, Sequence
 from typing import Any
 
 from . import Cost
+from ._half import is_half
 
 __all__ = ["ReferencePlan", "step_cost"]
 
@@ -48,7 +49,7 @@ class ReferencePlan:
             raise ValueError(
                 f"{type(self).__name__}: gradient {i} has shape {tuple(g.shape)}, expected its parameter's, {tuple(p.shape)}"
             )
-        dtype = self.xp.float32 if p.dtype == self.xp.float16 else p.dtype
+        dtype = self.xp.float32 if is_half(p) else p.dtype
         cast = [None if a is None else self.xp.astype(a, dtype) for a in (p, g, *(s and s[i] for s in self.states))]
         return tuple(cast)
 

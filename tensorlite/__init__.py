@@ -47,9 +47,15 @@ from tensorlite.ops.creation import (
 from tensorlite.ops.elementwise import add, multiply, negative, subtract
 
 # ---- reduction, searching
+from tensorlite.ops.reduction import all, amax, amin, any, count_nonzero, max, mean, min, sum  # noqa: A004
+from tensorlite.ops.softmax import log_softmax, logsumexp, softmax
 
 # ---- manipulation, indexing
 
 # ---- contraction, losses
+from tensorlite.ops.contraction import addmm, bmm, dot, einsum, matmul, mm, mv, outer, tensordot, vdot, vecdot
+
+from tensorlite import func
+from tensorlite.func import grad, jacrev, stop_gradient, value_and_grad, vjp
 
 __version__ = "0.1.0"

@@ -10,7 +10,7 @@ from tensorlite import _dtypes, autograd, backends
 from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, everyday, extra_of, new, provide, raw, wrap
 from tensorlite.errors import DTypeError, GradError, ShapeError
-from tensorlite.ops import creation, elementwise
+from tensorlite.ops import contraction, creation, elementwise, reduction, softmax
 
 
 @everyday
@@ -358,9 +358,27 @@ class Tensor(Value):
 
     # ---- reductions, softmax, cumulative, searching, sorting, sets (ops/reduction.py, ops/searching.py) --------------
 
+    sum, mean, max, min, amax, amin = (reduction.sum, reduction.mean, reduction.max, reduction.min, reduction.amax, reduction.amin)
+    all, any, count_nonzero = reduction.all, reduction.any, reduction.count_nonzero
+    softmax, log_softmax, logsumexp = softmax.softmax, softmax.log_softmax, softmax.logsumexp
+
     # ---- manipulation and indexing (ops/manipulation.py, ops/indexing.py) --------------------------------------------
 
     # ---- linear algebra (ops/contraction.py) -------------------------------------------------------------------------
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return contraction.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return contraction.matmul(other, self)
+
+    matmul = contraction.matmul
+    mm = contraction.mm
+    bmm = contraction.bmm
+    mv = contraction.mv
+    dot = contraction.dot
+    vdot = contraction.vdot
+    outer = contraction.outer
 
 
 class LevelTensor(Tensor):

@@ -21,13 +21,14 @@ from tensorlite._philox import (
     check_key,
     default_generator,
     draw,
+    dtype_name,
     fold_in,
     key,
     permutation_at,
     reserve,
     split,
 )
-from tensorlite.backends import backend_of
+from tensorlite.backends import backend_for_device, backend_of
 from tensorlite.engine.value import Value, new, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.ops.creation import _device, require
@@ -46,9 +47,10 @@ _INTEGERS = frozenset(("int8", "int16", "int32", "int64", "uint8", "uint16", "ui
 
 def _draw(source: Key | Generator | None, shape: tuple[int, ...], dtype: Any, device: Any, kind: str, **options: Any) -> Any:
     """A raw array of the device's backend."""
-    bounds = {k: options[k] for k in ("low", "high") if k in options}
-    place = reserve(source, kind=kind, shape=shape, dtype=dtype, **bounds)
-    return draw(place, kind=kind, shape=shape, dtype=dtype, device=_device(device), **options)
+    device = _device(device)
+    backend_for_device(device)   # an unknown device raises before the generator moves on
+    place = reserve(source, kind=kind, shape=shape, dtype=dtype, **options)
+    return draw(place, kind=kind, shape=shape, dtype=dtype, device=device, **options)
 
 
 def _wrap(array: Any, requires_grad: bool = False) -> Tensor:
@@ -57,8 +59,8 @@ def _wrap(array: Any, requires_grad: bool = False) -> Tensor:
 
 def _dtype(op: str, dtype: Any, default: Any, allowed: frozenset[str] = _FLOATS) -> Any:
     found = default if dtype is None else as_dtype(dtype)
-    if found.name not in allowed:
-        raise DTypeError(f"{op}: dtype is {found.name}, expected one of {', '.join(sorted(allowed))}")
+    if dtype_name(found) not in allowed:
+        raise DTypeError(f"{op}: dtype is {dtype_name(found)}, expected one of {', '.join(sorted(allowed))}")
     return found
 
 
@@ -261,7 +263,7 @@ def permutation(*args: Any, **named: Any) -> Tensor:
 
 def _permutation(source: Any, x: Any, axis: int = 0, *, device: Any = None) -> Tensor:
     if not getattr(x, "ndim", 0):
-        return _wrap(_order(source, as_shape("permutation", int(x) if isinstance(x, Value) else x)[0], _device(device)))
+        return _wrap(_order(source, as_shape("permutation", raw(x))[0], _device(device)))
     if not -x.ndim <= axis < x.ndim:
         raise OutOfRangeError(f"permutation: axis is {axis}, but x has shape {tuple(x.shape)}")
     x = x if isinstance(x, Value) else _wrap(x)

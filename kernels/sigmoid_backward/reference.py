@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._half import is_half
+
 __all__ = ["sigmoid_backward"]
 
 
@@ -13,7 +15,7 @@ def sigmoid_backward(xp: Any, g: Any, out: Any) -> Any:
     """
     if tuple(g.shape) != tuple(out.shape):
         raise ValueError(f"sigmoid_backward: g has shape {tuple(g.shape)}, expected that of out, {tuple(out.shape)}")
-    if out.dtype == xp.float16:
+    if is_half(out):
         g, y = xp.astype(g, xp.float32), xp.astype(out, xp.float32)
         return xp.astype(g * y * (1.0 - y), out.dtype)
     return g * out * (1.0 - out)

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from .._half import is_half
+
 __all__ = ["REDUCTIONS", "check", "label_error", "softmax_cross_entropy"]
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -66,7 +68,7 @@ def softmax_cross_entropy(
         raise ValueError(f"cross_entropy: target has dtype {labels.dtype}, expected integers")
     n, c = logits.shape
     dtype = logits.dtype
-    z = xp.astype(logits, xp.float32 if dtype == xp.float16 else dtype)
+    z = xp.astype(logits, xp.float32 if is_half(logits) else dtype)
     t = xp.astype(labels, xp.int64)
     kept = t != ignore_index
     wrong = kept & ((t < 0) | (t >= c))

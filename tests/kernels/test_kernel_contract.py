@@ -28,7 +28,7 @@ def layouts(array: np.ndarray) -> list[np.ndarray]:
     stepped[...] = array
     frozen = array.copy()
     frozen.flags.writeable = False
-    return [array, np.asfortranarray(array), stepped, array[::-1][::-1] if array.ndim else array, frozen]
+    return [array, array.copy("F"), stepped, array[::-1][::-1] if array.ndim else array, frozen]
 
 
 # Elementwise kernels: name -> arrays of one shape and dtype.

@@ -10,10 +10,10 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
-
-from tensorlite import kernels
 from tensorlite.kernels import philox
 from tensorlite.kernels.philox.reference import reference
+
+from tensorlite import kernels
 
 module = importlib.import_module("tensorlite.kernels.philox.reference")
 SEED, STREAM = 0x123456789ABCDEF0, 0xFEDCBA9876543210
@@ -22,7 +22,8 @@ SEED, STREAM = 0x123456789ABCDEF0, 0xFEDCBA9876543210
 KNOWN = [
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
     ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
-    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0), (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
+    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0),
+     (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
 ]
 DRAWS: list[dict[str, Any]] = [
     {"kind": "bits", "dtype": "uint32"},
@@ -116,9 +117,12 @@ def philox_in_plain_integers(counter: list[int], key: list[int]) -> list[int]:
 def test_layout_is_what_the_text_says() -> None:
     """The table of the package, in exact integers and in the mathematics library's float64."""
     offset, n = (5 << 32) - 1, 8
-    w = [philox_in_plain_integers([(offset + b) % 2**32, (offset + b) >> 32, STREAM % 2**32, STREAM >> 32], [SEED % 2**32, SEED >> 32])
-         for b in range(n)]
-    run = lambda kind, dtype, **more: reference(np, kind=kind, dtype=dtype, shape=(n,), seed=SEED, stream=STREAM, offset=offset, **more)
+    key, stream = [SEED % 2**32, SEED >> 32], [STREAM % 2**32, STREAM >> 32]
+    w = [philox_in_plain_integers([(offset + b) % 2**32, (offset + b) >> 32, *stream], key) for b in range(n)]
+
+    def run(kind: str, dtype: str, **more: Any) -> np.ndarray:
+        return reference(np, kind=kind, dtype=dtype, shape=(n,), seed=SEED, stream=STREAM, offset=offset, **more)
+
     words = [w[i // 4][i % 4] for i in range(n)]
     pairs = [w[i // 2][2 * (i % 2)] | w[i // 2][2 * (i % 2) + 1] << 32 for i in range(n)]
     wide = [sum(w[i][k] << 32 * k for k in range(4)) for i in range(n)]
@@ -130,7 +134,8 @@ def test_layout_is_what_the_text_says() -> None:
     assert run("integers", "int64", low=-7, high=93).tolist() == [-7 + (v * 100 >> 64) for v in pairs]
     assert run("integers", "int64", low=0, high=1 << 32).tolist() == [v >> 32 for v in pairs]
     span = (1 << 63) + 12345
-    assert run("integers", "int64", low=-(1 << 62), high=span - (1 << 62)).tolist() == [(v * span >> 128) - (1 << 62) for v in wide]
+    low = -(1 << 62)
+    assert run("integers", "int64", low=low, high=low + span).tolist() == [low + (v * span >> 128) for v in wide]
     assert run("integers", "uint64", low=0, high=1 << 64).tolist() == [v >> 64 for v in wide]
     assert run("bernoulli", "bool", p=0.3).tolist() == [v < 0.3 * 2**32 for v in words]
     for dtype, draws, size in (("float32", words, 32), ("float64", pairs, 64)):
@@ -141,7 +146,7 @@ def test_layout_is_what_the_text_says() -> None:
         np.testing.assert_allclose(run("normal", dtype), expected, rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("dtype, limit", [("float32", 3.0), ("float64", 4.0)])
+@pytest.mark.parametrize("dtype, limit", [("float32", 2.0), ("float64", 2.0)])
 def test_box_muller_accuracy(dtype: str, limit: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against extended precision, also at the ends of the draw's range: the error in units in the last place of the radius."""
     size = 32 if dtype == "float32" else 64
@@ -197,7 +202,8 @@ def test_uniforms_and_normals_are_distributed_so(seed: int, stream: int, dtype: 
     print(f"seed {seed}, stream {stream}: KS {uniform_distance(u):.2f} {uniform_distance(normal_cdf(z)):.2f}")
     assert u.min() >= 0 and u.max() < 1
     assert uniform_distance(u) < 2.7 and uniform_distance(normal_cdf(z)) < 2.7
-    for moment, mean, variance in ((z, 0, 1), (z**2, 1, 2), (z**3, 0, 15), (z**4, 3, 96), (u, 1 / 2, 1 / 12), (u**2, 1 / 3, 4 / 45)):
+    for moment, mean, variance in ((z, 0, 1), (z**2, 1, 2), (z**3, 0, 15), (z**4, 3, 96), (u, 1 / 2, 1 / 12),
+                                   (u**2, 1 / 3, 4 / 45)):
         assert abs(moment.mean() - mean) < 5 * math.sqrt(variance / N)
     for lag in range(1, 9):   # neighbours in a block and in the next, also of the squares, as Box-Muller's pairs share a radius
         assert abs(np.mean(z[lag:] * z[:-lag])) < 5 / math.sqrt(N)

@@ -38,13 +38,16 @@ def compare(got, expected, tolerance):
     assert loss.shape == true_loss.shape
     np.testing.assert_allclose(loss, true_loss, rtol=tolerance, atol=tolerance)
     if grad is not None:
-        np.testing.assert_allclose(grad, true_grad, rtol=tolerance, atol=tolerance * max(float(np.abs(true_grad).max(initial=0)), 1e-8))
+        largest = np.nanmax(np.abs(true_grad), initial=1e-2, where=np.isfinite(true_grad))
+        np.testing.assert_allclose(grad, true_grad, rtol=tolerance, atol=tolerance * largest)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_against_the_reference(shape, options, dtype):
+    if dtype == "float16" and options.get("reduction") == "sum" and shape[0] > 10_000:
+        pytest.skip("the sum is beyond the largest float16")
     x, t, options = case(shape, dtype, options)
     weight = options.get("weight")
     wide = options | {"weight": None if weight is None else weight.astype(np.float64)}

@@ -1,0 +1,169 @@
+"""Reductions, softmax, scans and sorting where NumPy has a shorter way than the standard's names.
+
+The ufuncs' own ``reduce`` skips the Python layer of ``np.sum`` and its like, about 1 us a call.
+"""
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+_SMALL = 1 << 14   # elements up to which filling a new array beats np.broadcast_to, 3 us of Python
+
+
+def _count(shape: tuple[int, ...], axis: Any) -> int:
+    if axis.__class__ is int:
+        return shape[axis]
+    n = 1
+    for length in shape if axis is None else [shape[a] for a in axis]:
+        n *= length
+    return n
+
+
+def _kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+    out = list(shape)
+    for a in range(len(out)) if axis is None else (axis,) if axis.__class__ is int else axis:
+        out[a] = 1
+    return tuple(out)
+
+
+def _narrow(dtype: Any) -> bool:
+    """Whether it is float16 or bfloat16, whose sums stall: 2048 and 256 are the first integers that 1 does not raise."""
+    return dtype.itemsize == 2 and dtype.kind in "fV"
+
+
+def _spread(g: Any, *, shape: tuple[int, ...], axis: Any = None, keepdims: bool = False, mean: bool = False) -> Any:
+    if mean:
+        g = np.true_divide(g, _count(shape, axis) or 1)
+    if axis is not None and not keepdims:
+        g = g.reshape(_kept(shape, axis))
+    size = 1
+    for n in shape:
+        size *= n
+    if size <= _SMALL:
+        out = np.empty(shape, g.dtype)
+        out[...] = g
+        return out
+    return np.broadcast_to(g, shape)
+
+
+def _sum(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    dtype = x.dtype
+    if dtype.itemsize == 2 and _narrow(dtype):
+        return np.add.reduce(x, axis, np.float32, None, keepdims).astype(dtype)
+    return np.add.reduce(x, axis, None, None, keepdims)
+
+
+def _mean(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    dtype = x.dtype
+    if dtype.kind in "biu":
+        total = np.add.reduce(x, axis, np.float64, None, keepdims)
+    elif dtype.itemsize == 2:
+        total = np.add.reduce(x, axis, np.float32, None, keepdims)
+    else:
+        total = np.add.reduce(x, axis, None, None, keepdims)
+    n = x.size if axis is None else _count(x.shape, axis)
+    if not n:
+        total = total * np.nan   # without the warning of 0/0
+    else:
+        total = total / n
+    return total.astype(dtype) if dtype.itemsize == 2 and _narrow(dtype) else total
+
+
+def _max(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.maximum.reduce(x, axis, None, None, keepdims)
+
+
+def _min(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.minimum.reduce(x, axis, None, None, keepdims)
+
+
+def _shares(x: Any, out: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    if not keepdims:
+        out = out.reshape(_kept(x.shape, axis))
+    ties = np.equal(x, out)
+    missing = np.not_equal(out, out)
+    if np.logical_or.reduce(missing, None):
+        ties |= missing & np.isnan(x)
+    counts = np.add.reduce(ties, axis, None, None, True)
+    return np.true_divide(ties, counts, dtype=x.dtype if x.dtype.kind == "f" else None)
+
+
+def _all(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.logical_and.reduce(x, axis, None, None, keepdims)
+
+
+def _any(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.logical_or.reduce(x, axis, None, None, keepdims)
+
+
+def _count_nonzero(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.count_nonzero(x, axis=axis, keepdims=keepdims)
+
+
+# ---- softmax and its kin -------------------------------------------------------------------------------------------------
+
+def _shifted(x: Any, axis: Any) -> tuple[Any, Any, bool]:
+    """x - max, the max, and whether all of them are finite; where one is not, 0 is subtracted instead."""
+    top = np.maximum.reduce(x, axis, None, None, True)
+    finite = isfinite(np.vdot(top, top))   # too large squares only take the longer way
+    if not finite:
+        top = np.where(np.isinf(top), top.dtype.type(0), top)
+    return np.subtract(x, top), top, finite
+
+
+def _total(e: Any, axis: Any, finite: bool) -> Any:
+    """The sum of exponentials, at least 1 where the max is finite; 1 for a row of -inf only, which has no max to subtract."""
+    total = np.add.reduce(e, axis, None, None, True)
+    return total if finite else np.where(total == 0, total.dtype.type(1), total)
+
+
+def _softmax(x: Any, *, axis: Any = -1) -> Any:
+    if not x.size:
+        return x.copy()
+    out, _, finite = _shifted(x, axis)
+    np.exp(out, out)
+    return np.true_divide(out, _total(out, axis, finite), out)
+
+
+def _softmax_grad(g: Any, y: Any, *, axis: Any) -> Any:
+    out = np.multiply(g, y)
+    total = np.add.reduce(out, axis, None, None, True)
+    out -= y * total
+    return out
+
+
+def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
+    if not x.size:
+        return x.copy()
+    out, _, finite = _shifted(x, axis)
+    return np.subtract(out, np.log(_total(np.exp(out), axis, finite)), out)
+
+
+def _log_softmax_grad(g: Any, y: Any, *, axis: Any) -> Any:
+    out = np.exp(y)
+    return np.subtract(g, np.multiply(out, np.add.reduce(g, axis, None, None, True), out), out)
+
+
+def _logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    if not x.size:
+        return np.full(np.add.reduce(x, axis, None, None, keepdims).shape, -np.inf, x.dtype)
+    out, top, finite = _shifted(x, axis)
+    total = np.add.reduce(np.exp(out, out), axis, None, None, True)
+    if finite:
+        out = np.log(total)
+    else:
+        none = total == 0
+        out = np.where(none, total.dtype.type(-np.inf), np.log(np.where(none, total.dtype.type(1), total)))
+    out += top
+    if keepdims:
+        return out
+    return out.reshape(()) if axis is None else np.squeeze(out, axis)
+
+
+IMPLEMENTATIONS: dict[str, Any] = {
+    "spread": _spread, "sum": _sum, "mean": _mean, "max": _max, "min": _min, "shares": _shares, "all": _all, "any": _any,
+    "count_nonzero": _count_nonzero, "softmax": _softmax, "softmax_grad": _softmax_grad, "log_softmax": _log_softmax,
+    "log_softmax_grad": _log_softmax_grad, "logsumexp": _logsumexp,
+}
