@@ -10,7 +10,21 @@ from tensorlite import _dtypes, autograd, backends
 from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, everyday, extra_of, new, provide, raw, wrap
 from tensorlite.errors import DTypeError, GradError, ShapeError
-from tensorlite.ops import contraction, creation, elementwise, reduction, softmax
+from tensorlite.ops import (
+    activation,
+    binary,
+    comparison,
+    contraction,
+    creation,
+    cumulative,
+    elementwise,
+    functions,
+    reduction,
+    searching,
+    sets,
+    softmax,
+    statistics,
+)
 
 
 @everyday
@@ -356,11 +370,135 @@ class Tensor(Value):
 
     # ---- elementwise (ops/elementwise.py, ops/functions.py, ops/comparison.py, ops/activation.py) ---------------------
 
+    def __truediv__(self, other: Any) -> Tensor:
+        return elementwise.div_p(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return elementwise.div_p(other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return elementwise.floor_divide_p(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return elementwise.floor_divide_p(other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return elementwise.remainder_p(self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return elementwise.remainder_p(other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return binary.power(self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return binary.power(other, self)
+
+    def __and__(self, other: Any) -> Tensor:
+        return comparison.bit_and_p(self, other)
+
+    def __rand__(self, other: Any) -> Tensor:
+        return comparison.bit_and_p(other, self)
+
+    def __or__(self, other: Any) -> Tensor:
+        return comparison.bit_or_p(self, other)
+
+    def __ror__(self, other: Any) -> Tensor:
+        return comparison.bit_or_p(other, self)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return comparison.bit_xor_p(self, other)
+
+    def __rxor__(self, other: Any) -> Tensor:
+        return comparison.bit_xor_p(other, self)
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return comparison.left_p(self, other)
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return comparison.left_p(other, self)
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return comparison.right_p(self, other)
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return comparison.right_p(other, self)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return comparison.lt_p(self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return comparison.le_p(self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return comparison.gt_p(self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return comparison.ge_p(self, other)
+
+    def __eq__(self, other: Any) -> Any:
+        return NotImplemented if other is None or other.__class__ is str else comparison.eq_p(self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return NotImplemented if other is None or other.__class__ is str else comparison.ne_p(self, other)
+
+    def __abs__(self) -> Tensor:
+        return functions.abs_p(self)
+
+    def __pos__(self) -> Tensor:
+        return elementwise.positive_p(self)
+
+    def __invert__(self) -> Tensor:
+        return comparison.invert_p(self)
+
+    add, subtract, sub, multiply, mul, negative = (elementwise.add, elementwise.subtract, elementwise.sub, elementwise.multiply, elementwise.mul, elementwise.negative)
+    neg, divide, div, true_divide, floor_divide, remainder = (elementwise.neg, elementwise.divide, elementwise.div, elementwise.true_divide, elementwise.floor_divide, elementwise.remainder)
+    fmod, maximum, minimum, clip, clamp, clamp_min = (elementwise.fmod, elementwise.maximum, elementwise.minimum, elementwise.clip, elementwise.clamp, elementwise.clamp_min)
+    clamp_max = elementwise.clamp_max
+    power, pow, atan2, arctan2, hypot, logaddexp = (binary.power, binary.pow, binary.atan2, binary.arctan2, binary.hypot, binary.logaddexp)
+    logaddexp2, xlogy, copysign, nextafter, lerp = (binary.logaddexp2, binary.xlogy, binary.copysign, binary.nextafter, binary.lerp)
+    equal, not_equal, less, less_equal, greater, greater_equal = (comparison.equal, comparison.not_equal, comparison.less, comparison.less_equal, comparison.greater, comparison.greater_equal)
+    eq, ne, lt, le, gt, ge = (comparison.eq, comparison.ne, comparison.lt, comparison.le, comparison.gt, comparison.ge)
+    isclose, allclose, logical_and, logical_or, logical_xor, logical_not = (comparison.isclose, comparison.allclose, comparison.logical_and, comparison.logical_or, comparison.logical_xor, comparison.logical_not)
+    bitwise_and, bitwise_or, bitwise_xor, bitwise_invert, bitwise_not, bitwise_left_shift = (comparison.bitwise_and, comparison.bitwise_or, comparison.bitwise_xor, comparison.bitwise_invert, comparison.bitwise_not, comparison.bitwise_left_shift)
+    bitwise_right_shift, isfinite, isnan, isinf, signbit = (comparison.bitwise_right_shift, comparison.isfinite, comparison.isnan, comparison.isinf, comparison.signbit)
+    abs, absolute, sign, sgn, positive, sqrt = (functions.abs, functions.absolute, functions.sign, functions.sgn, functions.positive, functions.sqrt)
+    rsqrt, square, reciprocal, exp, exp2, expm1 = (functions.rsqrt, functions.square, functions.reciprocal, functions.exp, functions.exp2, functions.expm1)
+    log, log1p, log2, log10, sin, cos = (functions.log, functions.log1p, functions.log2, functions.log10, functions.sin, functions.cos)
+    tan, asin, acos, atan, arcsin, arccos = (functions.tan, functions.asin, functions.acos, functions.atan, functions.arcsin, functions.arccos)
+    arctan, sinh, cosh, tanh, asinh, acosh = (functions.arctan, functions.sinh, functions.cosh, functions.tanh, functions.asinh, functions.acosh)
+    atanh, arcsinh, arccosh, arctanh, floor, ceil = (functions.atanh, functions.arcsinh, functions.arccosh, functions.arctanh, functions.floor, functions.ceil)
+    trunc, fix, round, frac, sigmoid, logit = (functions.trunc, functions.fix, functions.round, functions.frac, functions.sigmoid, functions.logit)
+    erf, erfc, erfinv, conj, nan_to_num, deg2rad = (functions.erf, functions.erfc, functions.erfinv, functions.conj, functions.nan_to_num, functions.deg2rad)
+    rad2deg = functions.rad2deg
+    relu, prelu = (activation.relu, activation.prelu)
+
+    def where(self, condition: Any, other: Any) -> Tensor:
+        """self where the condition holds, other elsewhere."""
+        return elementwise.where(condition, self, other)
+
+    @property
+    def real(self) -> Tensor:
+        """The real part."""
+        return functions.real(self)
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part."""
+        return functions.imag(self)
+
+
     # ---- reductions, softmax, cumulative, searching, sorting, sets (ops/reduction.py, ops/searching.py) --------------
 
     sum, mean, max, min, amax, amin = (reduction.sum, reduction.mean, reduction.max, reduction.min, reduction.amax, reduction.amin)
     all, any, count_nonzero = reduction.all, reduction.any, reduction.count_nonzero
     softmax, log_softmax, logsumexp = softmax.softmax, softmax.log_softmax, softmax.logsumexp
+    prod, var, std, norm = statistics.prod, statistics.var, statistics.std, statistics.norm
+    nansum, nanmean = statistics.nansum, statistics.nanmean
+    cumsum, cumprod, diff = cumulative.cumsum, cumulative.cumprod, cumulative.diff
+    argmax, argmin, nonzero, argwhere = searching.argmax, searching.argmin, searching.nonzero, searching.argwhere
+    sort, argsort, topk, kthvalue = searching.sort, searching.argsort, searching.topk, searching.kthvalue
+    take_along_dim, bincount, unique = searching.take_along_dim, searching.bincount, sets.unique
 
     # ---- manipulation and indexing (ops/manipulation.py, ops/indexing.py) --------------------------------------------
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite import backends
-from tensorlite.engine.primitive import primitive
 from tensorlite._state import current
-from tensorlite.engine.value import provide
+from tensorlite.engine.primitive import primitive
+from tensorlite.engine.value import KIND, SCALAR, Value, provide
+from tensorlite.errors import DTypeError
 from tensorlite.ops._names import torch_names
+from tensorlite.ops.comparison import eq_p, gt_p, le_p, lt_p, or_p
+from tensorlite.ops.creation import asarray, full_p, zeros_p
 
 Array = Any   # a Tensor, or a raw array of a backend: what goes in decides what comes out
 
@@ -26,6 +29,19 @@ def _chain(xp: Any, g: Any, d: Any) -> Any:
 
 chain = primitive("chain", _chain, elementwise=True, linear_in="g d")
 chain.vjp(g=lambda h, d: chain(h, d), d=lambda h, g: chain(h, g))
+
+
+def _chain_div(xp: Any, g: Any, d: Any) -> Any:
+    out = g / d
+    flat = xp.reshape(out, (-1,))
+    if not current().strict_nan and bool(xp.isnan(xp.sum(flat * flat))):
+        out = xp.where(xp.broadcast_to(g, out.shape) == 0, xp.zeros_like(out), out)
+    return out
+
+
+# the same with the reciprocal of the local derivative, which a division gives without a second rounding
+chain_div = primitive("chain_div", _chain_div, elementwise=True, linear_in="g")
+chain_div.vjp(g=lambda h, d: chain_div(h, d), d=lambda h, d, out: neg_p(chain(h, chain_div(out, d))))
 
 
 # ---- sum_to: the adjoint of broadcasting -------------------------------------------------------------------------------
@@ -101,6 +117,201 @@ neg_p.deriv(x=lambda g: neg_p(g))
 def negative(x: Array, /) -> Array:
     """-x."""
     return neg_p(x)
+
+
+# ---- divide ------------------------------------------------------------------------------------------------------------
+
+div_p = primitive("div", "divide", args="x y", elementwise=True, linear_in="x")
+div_p.vjp(x=lambda g, y: chain_div(g, y), y=lambda g, y, out: neg_p(chain(g, chain_div(out, y))))
+
+
+@torch_names
+def divide(x: Array, y: Array, /, *, rounding_mode: str | None = None) -> Array:
+    """x / y, broadcast; ``rounding_mode`` "floor" or "trunc" rounds the quotient.
+
+    >>> import tensorlite as tl
+    >>> tl.divide(tl.tensor([1.0, 3.0]), 2.0)
+    tensor([0.5, 1.5])
+    """
+    if rounding_mode is None:
+        return div_p(x, y)
+    if rounding_mode == "floor":
+        return floor_divide_p(x, y)
+    if rounding_mode == "trunc":
+        from tensorlite.ops.functions import trunc_p
+        return trunc_p(div_p(x, y))
+    raise DTypeError(f"divide: rounding_mode is {rounding_mode!r}; expected None, 'floor' or 'trunc'")
+
+
+# ---- quotients and remainders ------------------------------------------------------------------------------------------
+# remainder takes the divisor's sign (Python's %), fmod the dividend's (C's). The quotient is a step function: its gradient is 0.
+
+floor_divide_p = primitive("floor_divide", "floor_divide", args="x y", elementwise=True)
+floor_divide_p.deriv(x=lambda g: zeros_p(g, dtype=None), y=lambda g: zeros_p(g, dtype=None))
+
+remainder_p = primitive("remainder", "remainder", args="x y", elementwise=True)
+remainder_p.vjp(x=lambda g: g, y=lambda g, x, y: neg_p(chain(g, floor_divide_p(x, y))))
+
+fmod_p = primitive("fmod", lambda xp, x, y: xp.copysign(xp.remainder(xp.abs(x), xp.abs(y)), x), elementwise=True)
+fmod_p.vjp(x=lambda g: g, y=lambda g, x, y, out: neg_p(chain(g, _quotient(x, y, out))))
+
+
+def _quotient(x: Array, y: Array, out: Array) -> Array:
+    from tensorlite.ops.functions import round_p
+    return round_p(div_p(sub_p(x, out), y))
+
+
+@torch_names
+def floor_divide(x: Array, y: Array, /) -> Array:
+    """floor(x / y); its gradients are 0."""
+    return floor_divide_p(x, y)
+
+
+@torch_names
+def remainder(x: Array, y: Array, /) -> Array:
+    """x - y floor(x / y): has the sign of y, as Python's ``%``.
+
+    >>> import tensorlite as tl
+    >>> tl.remainder(tl.tensor([-3.0, 3.0]), 2.0)
+    tensor([1., 1.])
+    """
+    return remainder_p(x, y)
+
+
+@torch_names
+def fmod(x: Array, y: Array, /) -> Array:
+    """x - y trunc(x / y): has the sign of x."""
+    return fmod_p(*lift(x, y))
+
+
+# ---- where -------------------------------------------------------------------------------------------------------------
+
+where_p = primitive("where", "where", args="condition x y", elementwise=True, linear_in="x y")
+where_p.vjp(x=lambda g, condition: where_p(condition, g, 0), y=lambda g, condition: where_p(condition, 0, g))
+
+
+@torch_names
+def where(condition: Array, x: Array = None, y: Array = None, /) -> Array:
+    """x where the condition holds, y elsewhere, broadcast. With the condition alone: ``nonzero(condition)``.
+
+    >>> import tensorlite as tl
+    >>> a = tl.tensor([0.0, 4.0], requires_grad=True)
+    >>> tl.where(a > 0, tl.sqrt(a), a).sum().backward()
+    >>> a.grad
+    tensor([1.  , 0.25])
+    """
+    if x is None and y is None:
+        from tensorlite.ops.searching import nonzero
+        return nonzero(condition)
+    if isinstance(condition, Value) and KIND.get(type(x)) == SCALAR and KIND.get(type(y)) == SCALAR:
+        x = asarray(x)   # two numbers: the type that tensor(x) would have
+    return where_p(condition, x, y)
+
+
+# ---- maximum and minimum -----------------------------------------------------------------------------------------------
+# Where x == y each gets half of the cotangent, as in PyTorch and JAX: the mean of the one-sided derivatives.
+
+def _winner(g: Array, x: Array, y: Array, below: Any) -> Array:
+    return where_p(below(x, y), 0, where_p(eq_p(x, y), mul_p(g, 0.5), g))
+
+
+max_p = primitive("maximum", "maximum", args="x y", elementwise=True)
+max_p.deriv(x=lambda g, x, y: _winner(g, x, y, lt_p), y=lambda g, x, y: _winner(g, x, y, gt_p))
+
+min_p = primitive("minimum", "minimum", args="x y", elementwise=True)
+min_p.deriv(x=lambda g, x, y: _winner(g, x, y, gt_p), y=lambda g, x, y: _winner(g, x, y, lt_p))
+
+
+@torch_names
+def maximum(x: Array, y: Array, /) -> Array:
+    """The larger of x and y, broadcast; NaN if either is. Where they are equal, each gets half of the gradient.
+
+    >>> import tensorlite as tl
+    >>> x = tl.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> tl.maximum(x, 2.0).sum().backward()
+    >>> x.grad
+    tensor([0. , 0.5, 1. ])
+    """
+    return max_p(x, y)
+
+
+@torch_names
+def minimum(x: Array, y: Array, /) -> Array:
+    """The smaller of x and y, broadcast; NaN if either is. Where they are equal, each gets half of the gradient."""
+    return min_p(x, y)
+
+
+# ---- clip --------------------------------------------------------------------------------------------------------------
+# At a bound the gradient goes to x, as in PyTorch. Bounds that are tensors get the gradient of what they cut off.
+
+def _clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
+    return xp.clip(x, low, high)
+
+
+clip_p = primitive("clip", _clip)
+clip_p.deriv(x=lambda g, x, low, high: where_p(_outside(x, low, high), 0, g))
+
+clip_low = primitive("clip_low", "maximum", args="x low", elementwise=True)
+clip_low.deriv(x=lambda g, x, low: where_p(lt_p(x, low), 0, g), low=lambda g, x, low: where_p(lt_p(x, low), g, 0))
+
+clip_high = primitive("clip_high", "minimum", args="x high", elementwise=True)
+clip_high.deriv(x=lambda g, x, high: where_p(gt_p(x, high), 0, g), high=lambda g, x, high: where_p(gt_p(x, high), g, 0))
+
+
+def _outside(x: Array, low: Any, high: Any) -> Array:
+    if low is None:
+        return gt_p(x, high)
+    below = lt_p(x, low)
+    return below if high is None else or_p(below, gt_p(x, high))
+
+
+@torch_names
+def clip(x: Array, /, min: Array = None, max: Array = None) -> Array:
+    """min where x < min, max where x > max, else x; either bound may be missing, a number or a tensor.
+
+    Where min > max the result is max. The gradient passes to x where min <= x <= max.
+
+    >>> import tensorlite as tl
+    >>> tl.clip(tl.tensor([-2.0, 0.5, 3.0]), 0.0, 1.0)
+    tensor([0. , 0.5, 1. ])
+    """
+    if KIND.get(type(min)) == SCALAR and KIND.get(type(max)) == SCALAR:   # None is among the scalars
+        return positive_p(x) if min is None and max is None else clip_p(x, low=min, high=max)
+    if min is not None:
+        x = clip_low(x, min)
+    return x if max is None else clip_high(x, max)
+
+
+positive_p = primitive("positive", "positive", linear_in="x")
+positive_p.deriv(x=lambda g: g)
+
+
+# ---- PyTorch's names ---------------------------------------------------------------------------------------------------
+
+sub, mul, neg, div, true_divide, clamp = subtract, multiply, negative, divide, divide, clip
+
+
+@torch_names
+def clamp_min(x: Array, min: Array, /) -> Array:
+    """min where x < min, else x."""
+    return clip(x, min, None)
+
+
+@torch_names
+def clamp_max(x: Array, max: Array, /) -> Array:
+    """max where x > max, else x."""
+    return clip(x, None, max)
+
+
+def lift(x: Array, y: Array) -> tuple[Array, Array]:
+    """Both arguments as arrays: a number becomes one like the other argument, in the type the two promote to."""
+    if KIND.get(type(x)) == SCALAR:
+        if KIND.get(type(y)) == SCALAR:
+            return asarray(x), asarray(y)
+        return add_p(zeros_p(y, dtype=None), x), y
+    if KIND.get(type(y)) == SCALAR:
+        return x, add_p(zeros_p(x, dtype=None), y)
+    return x, y
 
 
 # ---- what the tape itself needs ----------------------------------------------------------------------------------------

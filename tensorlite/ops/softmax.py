@@ -14,6 +14,7 @@ Array = Any
 
 def _shifted(xp: Any, x: Any, axis: Any) -> tuple[Any, Any]:
     """x - max, and the max; where that is not finite, 0 is subtracted instead: -inf - -inf would be nan."""
+    x = floating(xp, x)
     if 0 in x.shape:   # there is no max of nothing
         top = xp.zeros(kept_shape(x.shape, axis), dtype=x.dtype)
     else:

@@ -1,0 +1,98 @@
+"""What the array API standard asks of a namespace besides its functions: constants, dtype queries, inspection."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tensorlite import _dtypes
+from tensorlite._dtypes import as_dtype
+from tensorlite.engine.value import Value
+from tensorlite.errors import DTypeError
+
+e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
+newaxis = None
+__array_api_version__ = "2024.12"
+
+
+def _dtype_of(x: Any) -> Any:
+    return x.dtype if isinstance(x, Value) or hasattr(x, "dtype") else x if isinstance(x, (bool, int, float, complex)) else as_dtype(x)
+
+
+def result_type(*arrays_and_dtypes: Any) -> Any:
+    """The dtype that an operation of these gives: NumPy's promotion, Python numbers adapt to the arrays.
+
+    >>> import tensorlite as tl
+    >>> tl.result_type(tl.int32, tl.float32)
+    dtype('float64')
+    """
+    return np.result_type(*[_dtype_of(a) for a in arrays_and_dtypes])
+
+
+promote_types = result_type
+
+
+def can_cast(from_: Any, to: Any, /) -> bool:
+    """Whether values of one dtype (or array) can become another without loss of kind."""
+    return bool(np.can_cast(_dtype_of(from_), as_dtype(to)))
+
+
+def isdtype(dtype: Any, kind: Any) -> bool:
+    """Whether a dtype is of a kind: ``"bool"``, ``"integral"``, ``"real floating"``, ``"numeric"``, ..., a dtype, or a tuple of them."""
+    if isinstance(kind, tuple):
+        return any(isdtype(dtype, k) for k in kind)
+    letter = _dtypes.kind(as_dtype(dtype))
+    letters = {"bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu", "real floating": "f", "complex floating": "c",
+               "numeric": "iufc"}
+    if isinstance(kind, str) and kind in letters:
+        return letter in letters[kind]
+    if isinstance(kind, str) and not _dtypes.is_name(kind):
+        raise DTypeError(f"isdtype: {kind!r} is no kind; expected one of {', '.join(letters)}, a dtype, or a tuple of them")
+    return bool(as_dtype(dtype) == as_dtype(kind))
+
+
+def finfo(type: Any, /) -> Any:
+    """The limits of a floating dtype (or array): eps, max, min, smallest_normal, bits."""
+    found = _dtype_of(type)
+    if str(found) == "bfloat16":
+        import ml_dtypes
+        return ml_dtypes.finfo(found)
+    return np.finfo(found)
+
+
+def iinfo(type: Any, /) -> Any:
+    """The limits of an integer dtype (or array): max, min, bits."""
+    return np.iinfo(_dtype_of(type))
+
+
+class _Info:
+    """``__array_namespace_info__``: what devices and dtypes there are."""
+
+    def capabilities(self) -> dict[str, Any]:
+        """What of the standard's optional behaviour is there."""
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
+
+    def default_device(self) -> str:
+        """Where tensors are made unless said otherwise."""
+        return "cpu"
+
+    def devices(self) -> list[str]:
+        """Every device there is."""
+        from tensorlite import backends
+        return sorted({d for b in backends._by_name.values() for d in b.devices})
+
+    def default_dtypes(self, *, device: Any = None) -> dict[str, Any]:
+        """What Python numbers become."""
+        real = _dtypes.get_default_dtype()
+        return {"real floating": real, "complex floating": np.result_type(real, np.complex64), "integral": _dtypes.int64, "indexing": _dtypes.int64}
+
+    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, Any]:
+        """Every dtype of the standard, or those of a kind."""
+        names = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "complex64", "complex128")
+        return {n: np.dtype(n) for n in names if kind is None or isdtype(np.dtype(n), kind)}
+
+
+def __array_namespace_info__() -> _Info:
+    """The standard's inspection of the namespace."""
+    return _Info()

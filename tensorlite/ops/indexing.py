@@ -1,0 +1,618 @@
+"""Indexing: ``x[...]`` and ``x[...] = v`` in every form, take, gather, scatter and their kin.
+
+All of it is three operations and one helper: ``getitem_p`` reads, ``put_p`` writes into a copy, ``put_add_p`` adds into zeros
+(the adjoint of reading). Each takes a static description of the index, ``spec``, in which :data:`ARRAY` stands for an array that
+is passed beside it, so that the tape, the checks for changes in place and every transform see those arrays.
+"""
+from __future__ import annotations
+
+import operator
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tensorlite import _dtypes, backends
+from tensorlite._state import current
+from tensorlite.engine import inplace, tape
+from tensorlite.engine.primitive import primitive
+from tensorlite.engine.value import KIND, RAW, Provided, Value, new, provide, raw
+from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError
+from tensorlite.ops._names import torch_names
+from tensorlite.ops.elementwise import add_p, cast_p, chain, expand
+
+Array = Any
+
+
+class _Placeholder:
+    """What stands in a spec for an index array."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "ARRAY"
+
+
+ARRAY = _Placeholder()
+_BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
+_ALL = slice(None)
+
+
+# ---- from what stands between the brackets to (spec, arrays) -----------------------------------------------------------
+
+def parse(x: Array, key: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The spec of an index and the arrays in it; lists become arrays, numbers are checked, an Ellipsis ends what has none."""
+    kind = key.__class__
+    if kind is int or kind is slice:
+        return (key, Ellipsis), ()
+    if kind is not tuple:
+        key = (key,)
+    spec: list[Any] = []
+    arrays: list[Any] = []
+    dots = False
+    for entry in key:
+        kind = entry.__class__
+        if kind not in _BASIC:
+            entry = _entry(x, entry)
+            if isinstance(entry, Value) or KIND.get(entry.__class__) == RAW:
+                arrays.append(entry)
+                entry = ARRAY
+        elif kind is slice and not _plain_slice(entry):
+            entry = slice(_bound(entry.start), _bound(entry.stop), _bound(entry.step))
+        if entry is Ellipsis:
+            if dots:
+                raise OutOfRangeError("getitem: an index can have one ellipsis ('...'), and this has several")
+            dots = True
+        spec.append(entry)
+    if not dots:
+        spec.append(Ellipsis)
+    return tuple(spec), tuple(arrays)
+
+
+def _plain_slice(s: slice) -> bool:
+    for bound in (s.start, s.stop, s.step):
+        if bound is not None and bound.__class__ is not int:
+            return False
+    return True
+
+
+def _bound(bound: Any) -> Any:
+    if bound is None:
+        return None
+    value = raw(bound)
+    try:
+        return operator.index(value.item() if getattr(value, "ndim", None) == 0 else value)
+    except TypeError:
+        raise DTypeError(f"getitem: a slice is bounded by integers, and this is {bound!r} of type {type(bound).__name__}") from None
+
+
+def _entry(x: Array, entry: Any) -> Any:
+    """One entry that is neither integer, slice, None nor Ellipsis: an integer, or an array that x's operations take."""
+    if isinstance(entry, (bool, np.bool_)):
+        return index_array(x, np.asarray(entry))
+    if isinstance(entry, (list, tuple, range)):
+        try:
+            host = np.asarray([_host(e) for e in entry])
+        except ValueError:
+            raise ShapeError(f"getitem: the index {entry!r} is ragged; every row needs the same length") from None
+        entry = host.astype(np.int64) if not host.size else host
+    value = raw(entry)
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        try:
+            return operator.index(entry)
+        except TypeError:
+            raise DTypeError(f"getitem: an index is an integer, a slice, None, '...', or an array of integers or booleans; this is "
+                             f"{entry!r} of type {type(entry).__name__}") from None
+    kind = _dtypes.kind(dtype)
+    if kind not in "biu":
+        raise DTypeError(f"getitem: an index array holds integers or booleans, and this has dtype {dtype}; round and convert it first, "
+                         "for example with .long()")
+    if not value.ndim and kind != "b" and not (isinstance(entry, Value) and entry.level):
+        return int(value)
+    if isinstance(entry, (np.ndarray, np.generic)):
+        return index_array(x, entry)
+    return entry
+
+
+def _host(entry: Any) -> Any:
+    if isinstance(entry, (list, tuple)):
+        return [_host(e) for e in entry]
+    return np.asarray(backends.backend_of(raw(entry)).to_numpy(raw(entry))) if isinstance(entry, Value) else entry
+
+
+def index_array(x: Array, host: Any) -> Any:
+    """A NumPy array as an array of the library that ``x`` is of."""
+    backend = backends.backend_of(raw(x))
+    return backend.asarray(host, device=backend.device_of(raw(x)))
+
+
+def _fill(spec: tuple[Any, ...], arrays: Any) -> tuple[Any, ...]:
+    """The spec with its arrays in their places."""
+    arrays = iter(arrays)
+    return tuple([next(arrays) if s is ARRAY else s for s in spec])
+
+
+# ---- the reference, over any array library -----------------------------------------------------------------------------
+
+def _axes_of(ndim: int, spec: tuple[Any, ...], indices: Any) -> list[tuple[int, Any]]:
+    """(first axis of x, entry) for each entry of the spec that takes axes, the arrays in place."""
+    entries = _fill(spec, indices)
+    taken = sum(_width(e) for e in entries)
+    out, axis = [], 0
+    for entry in entries:
+        if entry is Ellipsis:
+            axis += ndim - taken
+        elif entry is not None:
+            out.append((axis, entry))
+            axis += _width(entry)
+    return out
+
+
+def _width(entry: Any) -> int:
+    if entry is None or entry is Ellipsis:
+        return 0
+    return int(entry.ndim) if hasattr(entry, "dtype") and _dtypes.kind(entry.dtype) == "b" else 1
+
+
+def _select(xp: Any, x: Any, *indices: Any, spec: tuple[Any, ...], op: str = "getitem") -> Any:
+    if not indices:
+        _check_index(x, spec=spec, op=op)
+        return x[spec]
+    _check_index(x, *indices, spec=spec, op=op)
+    taken = sum(_width(e) for e in _fill(spec, indices))
+    key: list[Any] = []        # what x is indexed with first: slices and new axes only
+    advanced: list[Any] = []   # (axis of x[key], integer array)
+    positions: list[int] = []  # where in the spec they stand
+    axis = 0
+    for position, entry in enumerate(_fill(spec, indices)):
+        if entry is Ellipsis:
+            key += [_ALL] * (x.ndim - taken)
+            axis += x.ndim - taken
+        elif entry is None or entry.__class__ is slice:
+            key.append(entry)
+            axis += 1
+        elif entry.__class__ is int:
+            key.append(_ALL)
+            advanced.append((axis, xp.asarray(entry)))
+            positions.append(position)
+            axis += 1
+        elif _dtypes.kind(entry.dtype) == "b":
+            found = xp.nonzero(entry) if entry.ndim else (xp.zeros((int(bool(entry)),), dtype=xp.int64),)
+            key += [_ALL] * entry.ndim if entry.ndim else [None]
+            for index in found:
+                advanced.append((axis, index))
+                positions.append(position)
+                axis += 1
+        else:
+            key.append(_ALL)
+            advanced.append((axis, entry))
+            positions.append(position)
+            axis += 1
+    x = x[tuple(key)]
+    axes = [a for a, _ in advanced]
+    rest = [a for a in range(x.ndim) if a not in axes]
+    together = positions[-1] - positions[0] + 1 == len(set(positions))
+    first = axes[0] if together else 0
+    lengths = [x.shape[a] for a in axes]
+    linear = None
+    for (_, index), n in zip(advanced, lengths):
+        index = xp.astype(index, xp.int64)
+        index = xp.where(index < 0, index + n, index)
+        linear = index if linear is None else linear * n + index
+    shape = tuple(linear.shape)   # type: ignore[union-attr]
+    flat = xp.reshape(xp.permute_dims(x, tuple(axes + rest)), (prod(lengths), *[x.shape[a] for a in rest]))
+    out = xp.take(flat, xp.reshape(linear, (-1,)), axis=0)
+    out = xp.reshape(out, (*shape, *[x.shape[a] for a in rest]))
+    many = len(shape)
+    order = [*range(many, many + first), *range(many), *range(many + first, out.ndim)]
+    return xp.permute_dims(out, tuple(order))
+
+
+def _places(xp: Any, shape: tuple[int, ...], indices: Any, spec: tuple[Any, ...], op: str) -> Any:
+    """Which elements of an array of this shape the index picks, as numbers into the flattened array."""
+    return _select(xp, xp.reshape(xp.arange(prod(shape), dtype=xp.int64), shape), *indices, spec=spec, op=op)
+
+
+def _put(xp: Any, x: Any, v: Any, *indices: Any, spec: tuple[Any, ...], op: str = "setitem") -> Any:
+    out = xp.asarray(x, copy=True)
+    if not hasattr(v, "shape"):
+        v = xp.asarray(v, dtype=x.dtype)
+    v = xp.astype(v, x.dtype, copy=False)
+    if not indices:
+        _check_index(x, spec=spec, op=op)
+        out[spec] = _drop_ones(xp, v, out[spec].ndim)
+        return out
+    places = _places(xp, tuple(x.shape), indices, spec, op)
+    v = xp.reshape(xp.broadcast_to(_drop_ones(xp, v, places.ndim), places.shape), (-1,))
+    out = xp.reshape(out, (-1,))
+    for k, place in enumerate(_ints(xp, places)):   # one by one: the standard assigns to no array of integers; the last one wins
+        out[place] = v[k]
+    return xp.reshape(out, x.shape)
+
+
+def _drop_ones(xp: Any, v: Any, ndim: int) -> Any:
+    return xp.reshape(v, v.shape[v.ndim - ndim:]) if v.ndim > ndim and set(v.shape[:v.ndim - ndim]) == {1} else v
+
+
+def _ints(xp: Any, places: Any) -> list[int]:
+    flat = xp.reshape(places, (-1,))
+    return [int(flat[k]) for k in range(flat.shape[0])]
+
+
+def _put_add(xp: Any, v: Any, *indices: Any, spec: tuple[Any, ...], shape: tuple[int, ...], op: str = "put_add") -> Any:
+    out = xp.zeros(shape, dtype=v.dtype)
+    if not indices:
+        out[spec] = v
+        return out
+    places = _places(xp, shape, indices, spec, op)
+    out, v = xp.reshape(out, (-1,)), xp.reshape(xp.broadcast_to(v, places.shape), (-1,))
+    for k, place in enumerate(_ints(xp, places)):
+        out[place] = out[place] + v[k]
+    return xp.reshape(out, shape)
+
+
+def _winners(xp: Any, x: Any, *indices: Any, spec: tuple[Any, ...], shape: tuple[int, ...], op: str = "setitem") -> Any:
+    places = _ints(xp, found := _places(xp, shape, indices, spec, op))
+    last = {place: k for k, place in enumerate(places)}
+    won = xp.asarray([last[place] == k for k, place in enumerate(places)], dtype=xp.bool)
+    return xp.reshape(won, found.shape)
+
+
+# ---- errors ------------------------------------------------------------------------------------------------------------
+
+def _check_index(x: Any, *indices: Any, spec: tuple[Any, ...], op: str = "getitem", shape: Any = None) -> None:
+    """Raise the error that says which axis and which index, if the index does not fit ``x``."""
+    shape = tuple(x.shape) if shape is None else shape
+    entries = _fill(spec, indices)
+    taken = sum(_width(e) for e in entries)
+    if taken > len(shape):
+        raise OutOfRangeError(f"{op}: too many indices: {taken} for a tensor with {len(shape)} axes (shape {shape}); "
+                              "drop some, or reshape the tensor first")
+    common: tuple[int, ...] = ()
+    for axis, entry in _axes_of(len(shape), spec, indices):
+        if entry.__class__ is int:
+            _check_range(op, entry, entry, axis, shape[axis], shape)
+        elif entry.__class__ is slice:
+            if entry.step == 0:
+                raise ShapeError(f"{op}: a slice's step cannot be 0 (axis {axis})")
+        elif _dtypes.kind(entry.dtype) == "b":
+            part = shape[axis:axis + entry.ndim]
+            if tuple(entry.shape) != part:
+                raise OutOfRangeError(f"{op}: the boolean index has shape {tuple(entry.shape)}, but the axes it indexes "
+                                      f"({axis} to {axis + entry.ndim - 1}) have shape {part} of {shape}; they must be equal")
+        else:
+            host = np.asarray(backends.backend_of(entry).to_numpy(entry))
+            if host.size:
+                _check_range(op, int(host.min()), int(host.max()), axis, shape[axis], shape)
+            try:
+                common = np.broadcast_shapes(common, host.shape)
+            except ValueError:
+                raise OutOfRangeError(f"{op}: the index arrays do not broadcast with each other: {host.shape} with {common}") from None
+
+
+def _check_range(op: str, low: int, high: int, axis: int, length: int, shape: tuple[int, ...]) -> None:
+    if low < -length or high >= length:
+        bad = low if low < -length else high
+        allowed = f"valid are {-length} to {length - 1}" if length else "no index is valid in an axis of length 0"
+        raise OutOfRangeError(f"{op}: index {bad} is out of range for axis {axis} of length {length} (shape {shape}); {allowed}")
+
+
+def _check_put(x: Any, v: Any, *indices: Any, spec: tuple[Any, ...], op: str = "setitem") -> None:
+    _check_index(x, *indices, spec=spec, op=op)
+    host = np.broadcast_to(np.zeros(()), tuple(x.shape))
+    part = host[_fill(spec, [np.asarray(backends.backend_of(i).to_numpy(i)) for i in indices])].shape
+    if hasattr(v, "shape") and tuple(v.shape) != part:
+        raise ShapeError(f"{op}: the value has shape {tuple(v.shape)}, which does not broadcast to the shape {part} that the index picks; "
+                         "reshape the value first")
+
+
+# ---- the operations ----------------------------------------------------------------------------------------------------
+
+getitem_p = primitive("getitem", _select, linear_in="x", view=True, check=_check_index)
+getitem_p.vjp(x=lambda g, indices, spec, x_shape: put_add_p(g, *indices, spec=spec, shape=x_shape))
+
+put_add_p = primitive("put_add", _put_add, linear_in="v",
+                      check=lambda v, *indices, spec, shape, op="put_add": _check_index(v, *indices, spec=spec, op=op, shape=shape))
+put_add_p.vjp(v=lambda g, indices, spec: getitem_p(g, *indices, spec=spec))
+
+put_p = primitive("put", _put, linear_in="x v", check=_check_put)
+
+
+def _put_v(g: Any, indices: Any, spec: tuple[Any, ...], x_shape: tuple[int, ...], v_shape: tuple[int, ...]) -> Any:
+    g = getitem_p(g, *indices, spec=spec)
+    if any(_dtypes.kind(i.dtype) != "b" for i in indices):   # where an element was written twice, only the last value counts
+        g = chain(g, cast_p(winners_p(raw(g), *indices, spec=spec, shape=x_shape), dtype=g.dtype))
+    return g
+
+
+put_p.vjp(x=lambda g, indices, spec: put_p(g, 0, *indices, spec=spec), v=_put_v)
+put_p.jvp(x=lambda t, indices, spec: put_p(t, 0, *indices, spec=spec),
+          v=lambda t, x, indices, spec: put_p(zeros_of_p(x, shape=tuple(x.shape)), t, *indices, spec=spec))
+
+winners_p = primitive("winners", _winners, discrete=True)   # which of the values an index assigns stay: those not overwritten later
+
+zeros_of_p = primitive("zeros_of", lambda xp, x, *, shape: xp.zeros(shape, dtype=x.dtype), discrete=True)
+
+
+def _write_view(xp: Any, x: Any, v: Any, *, replay: Any) -> Any:
+    places = replay(xp.reshape(xp.arange(prod(x.shape), dtype=xp.int64), x.shape))
+    return xp.reshape(_put(xp, xp.reshape(x, (-1,)), v, places, spec=(ARRAY, Ellipsis)), x.shape)
+
+
+write_view_p = primitive("write_view", _write_view, linear_in="x v")   # x with the part that replay(x) picks replaced by v
+write_view_p.vjp(x=lambda g, replay: write_view_p(g, 0, replay=replay), v=lambda g, replay: replay(g))
+write_view_p.jvp(x=lambda t, replay: write_view_p(t, 0, replay=replay),
+                 v=lambda t, x, replay: write_view_p(zeros_of_p(x, shape=tuple(x.shape)), t, replay=replay))
+
+provide(write_view=write_view_p)
+
+
+# ---- x[...] ------------------------------------------------------------------------------------------------------------
+
+def getitem(x: Array, key: Any) -> Array:
+    """``x[key]`` for every form of basic, integer-array, boolean-array and mixed index, with NumPy's rules.
+
+    Basic indices give a view: changing it in place changes ``x``. Errors: ``OutOfRangeError`` (an IndexError) that names the axis,
+    ``DTypeError`` (a TypeError) for an index that is no integer.
+
+    >>> import tensorlite as tl
+    >>> x = tl.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> x[1, 0].item(), x[[1, 0, 1], 1].tolist(), x[x > 2.5].tolist()
+    (3.0, [4.0, 2.0, 4.0], [3.0, 4.0])
+    """
+    spec, arrays = parse(x, key)
+    return getitem_p(x, *arrays, spec=spec)
+
+
+# ---- x[...] = v --------------------------------------------------------------------------------------------------------
+
+def setitem(x: Any, key: Any, value: Any) -> None:
+    """``x[key] = value`` in place: the value is broadcast and cast to x's dtype, and gradients flow to it and to the rest of x.
+
+    Where an array of integers names an element twice, the last value stays, and it alone gets a gradient.
+
+    >>> import tensorlite as tl
+    >>> v = tl.tensor(2.0, requires_grad=True)
+    >>> out = tl.zeros(3)
+    >>> out[1] = v * v
+    >>> out.sum().backward()
+    >>> out.tolist(), v.grad.item()
+    ([0.0, 4.0, 0.0], 4.0)
+    """
+    spec, arrays = parse(x, key)
+    write(x, value, arrays, spec, "setitem")
+
+
+def write(x: Any, value: Any, arrays: tuple[Any, ...], spec: tuple[Any, ...], op: str) -> Any:
+    """Put ``value`` where ``spec`` says, into x's own memory: nothing of x's size is computed."""
+    inplace.guard(x, op)
+    if isinstance(value, (list, tuple)):
+        value = index_array(x, np.asarray(value, dtype=None))
+    if x.level:
+        return inplace.become(x, put_p(x, value, *arrays, spec=spec, op=op), op)
+    for other in (value, *arrays):
+        if isinstance(other, Value) and other.level:
+            inplace.outside(op)
+    tracked = (x.requires_grad or (isinstance(value, Value) and value.requires_grad)) and not current().record_from
+    tracked = tracked and Provided.is_differentiable(x.dtype)
+    if isinstance(value, Value) and value.requires_grad and value.value.ndim and value.value.shape[0] == 1:
+        value = _without_leading_ones(value)
+    values = [raw(a) for a in (x, value, *arrays)]
+    target = values[0]
+    backend = backends.backend_of(target)
+    for given in values[1:]:
+        if KIND.get(given.__class__) == RAW and backends.backend_of(given) is not backend:
+            raise DeviceError(f"{op}: the tensor is on {backend.device_of(target)}, what is written into it or indexes it on "
+                              f"{backends.backend_of(given).device_of(given)}; move them to one device with .to(device)")
+    inplace.writable(x, op)
+    try:
+        backend.put(target, values[1], tuple(values[2:]), spec)
+    except (IndexError, ValueError, TypeError) as error:
+        _check_put(*values, spec=spec, op=op)
+        raise DTypeError(f"{op}: {error}") from error
+    result = new(target)
+    if tracked:
+        args = (x, value, *arrays)
+        mask = sum(1 << i for i, a in enumerate(args[:2]) if isinstance(a, Value) and a.requires_grad)
+        result.node = tape.record(put_p, args, values, mask, target, {"spec": spec})
+        result.requires_grad = True
+    return inplace.become(x, result, op, written=True)
+
+
+def _without_leading_ones(value: Any) -> Any:
+    from tensorlite.ops.manipulation import reshape_p
+    shape = value.shape
+    while shape and shape[0] == 1:
+        shape = shape[1:]
+    return reshape_p(value, shape=shape)
+
+
+def put(x: Array, key: Any, value: Any) -> Array:
+    """A copy of ``x`` with ``x[key]`` replaced by ``value``: ``x[key] = value`` without changing ``x``."""
+    spec, arrays = parse(x, key)
+    return put_p(x, value, *arrays, spec=spec)
+
+
+# ---- along an axis -----------------------------------------------------------------------------------------------------
+
+def _axis(op: str, x: Any, axis: Any) -> int:
+    try:
+        number = operator.index(axis)
+    except TypeError:
+        raise DTypeError(f"{op}: axis is an integer, and this is {axis!r}") from None
+    ndim = max(x.ndim, 1)
+    if not -ndim <= number < ndim:
+        raise OutOfRangeError(f"{op}: axis {number} is out of range for {x.ndim} axes (shape {tuple(x.shape)})")
+    return number % ndim
+
+
+def _indices(op: str, x: Array, indices: Any, *, kinds: str = "iu") -> Any:
+    """Index arrays given as tensors, arrays or lists, as something x's operations take."""
+    if not isinstance(indices, Value) and KIND.get(type(indices)) != RAW:
+        indices = np.asarray(indices, dtype=np.int64 if isinstance(indices, (list, tuple, range)) and not len(indices) else None)
+    if isinstance(indices, (np.ndarray, np.generic)):
+        indices = index_array(x, np.asarray(indices))
+    if _dtypes.kind(indices.dtype) not in kinds:
+        raise DTypeError(f"{op}: the indices have dtype {indices.dtype}; expected {'integers' if kinds == 'iu' else 'booleans'}")
+    return indices
+
+
+@torch_names
+def take(x: Array, indices: Any, /, *, axis: int | None = None) -> Array:
+    """The elements of ``x`` at ``indices`` along ``axis``; without an axis, of the flattened x. (...n...) -> (...indices.shape...)
+
+    >>> import tensorlite as tl
+    >>> tl.take(tl.tensor([[1, 2], [3, 4]]), tl.tensor([1, 1, 0]), axis=1).tolist()
+    [[2, 2, 1], [4, 4, 3]]
+    """
+    indices = _indices("take", x, indices)
+    if axis is None:
+        if x.ndim != 1:
+            from tensorlite.ops.manipulation import reshape_p
+            x = reshape_p(x, shape=(prod(x.shape),))
+        axis = 0
+    return getitem_p(x, indices, spec=(*[_ALL] * _axis("take", x, axis), ARRAY, Ellipsis), op="take")
+
+
+def index_select(x: Array, axis: int, index: Any) -> Array:
+    """PyTorch's order of arguments for :func:`take`: index_select(x, dim, index)."""
+    return take(x, index, axis=axis)
+
+
+def _along(op: str, x: Array, axis: int, index: Array) -> tuple[tuple[Any, ...], tuple[Any, ...], int]:
+    """The arrays that pick, for each place of ``index``, the element of x there but at the index along the axis."""
+    axis = _axis(op, x, axis)
+    if index.ndim != x.ndim:
+        raise ShapeError(f"{op}: index has {index.ndim} axes and x has {x.ndim}; they need the same number")
+    if not x.ndim:
+        return (index,), (None, ARRAY, Ellipsis), axis
+    if any(n > m for a, (n, m) in enumerate(zip(index.shape, x.shape)) if a != axis):
+        raise ShapeError(f"{op}: index has shape {tuple(index.shape)}, which apart from axis {axis} reaches beyond x's {tuple(x.shape)}")
+    arrays = []
+    for a, n in enumerate(index.shape):
+        shape = [1] * x.ndim
+        shape[a] = n
+        arrays.append(index if a == axis else index_array(x, np.arange(n).reshape(shape)))
+    return tuple(arrays), (*[ARRAY] * x.ndim, Ellipsis), axis
+
+
+def gather(x: Array, axis: int | None = None, index: Any = None, *, dim: int | None = None) -> Array:
+    """out[i][j][k] = x[index[i][j][k]][j][k] for axis 0, and so on: as many axes as x, as long as index.
+
+    >>> import tensorlite as tl
+    >>> tl.gather(tl.tensor([[1, 2], [3, 4]]), 1, tl.tensor([[0], [1]])).tolist()
+    [[1], [4]]
+    """
+    axis = dim if axis is None else axis
+    index = _indices("gather", x, index)
+    arrays, spec, _ = _along("gather", x, axis, index)   # type: ignore[arg-type]
+    return getitem_p(x, *arrays, spec=spec, op="gather")
+
+
+@torch_names
+def take_along_axis(x: Array, indices: Any, /, axis: int | None = -1) -> Array:
+    """:func:`gather` with x and indices broadcast against each other apart from ``axis``; no axis: of the flattened x."""
+    indices = _indices("take_along_axis", x, indices)
+    if axis is None:
+        from tensorlite.ops.manipulation import reshape_p
+        x, indices, axis = reshape_p(x, shape=(prod(x.shape),)), reshape_p(indices, shape=(prod(indices.shape),)), 0
+    axis = _axis("take_along_axis", x, axis)
+    if x.ndim != indices.ndim:
+        raise ShapeError(f"take_along_axis: x has {x.ndim} axes and indices have {indices.ndim}; they need the same number")
+    try:
+        shape = list(np.broadcast_shapes(*[tuple(1 if a == axis else n for a, n in enumerate(v.shape)) for v in (x, indices)]))
+    except ValueError:
+        raise ShapeError(f"take_along_axis: indices of shape {tuple(indices.shape)} do not broadcast with x of shape "
+                         f"{tuple(x.shape)} apart from axis {axis}") from None
+    for_x, for_index = list(shape), list(shape)
+    for_x[axis], for_index[axis] = x.shape[axis], indices.shape[axis]
+    x = x if tuple(x.shape) == tuple(for_x) else expand(x, shape=tuple(for_x))
+    indices = indices if tuple(indices.shape) == tuple(for_index) else expand(indices, shape=tuple(for_index))
+    arrays, spec, _ = _along("take_along_axis", x, axis, indices)
+    return getitem_p(x, *arrays, spec=spec, op="take_along_axis")
+
+
+take_along_dim = take_along_axis
+
+
+def _source(op: str, index: Array, src: Any) -> Any:
+    """What is scattered: a number, or the part of src that index has a place for."""
+    if not hasattr(src, "shape") or not src.ndim:
+        return src
+    if src.ndim != index.ndim or any(n > m for n, m in zip(index.shape, src.shape)):
+        raise ShapeError(f"{op}: src has shape {tuple(src.shape)}, which does not cover index of shape {tuple(index.shape)}")
+    if tuple(src.shape) == tuple(index.shape):
+        return src
+    return getitem_p(src, spec=(*[slice(n) for n in index.shape], Ellipsis))
+
+
+@torch_names
+def scatter(x: Array, axis: int, index: Any, src: Any) -> Array:
+    """A copy of x with out[index[i][j]][j] = src[i][j] (for axis 0); where an element is named twice the last one stays."""
+    index = _indices("scatter", x, index)
+    arrays, spec, _ = _along("scatter", x, axis, index)
+    return put_p(x, _source("scatter", index, src), *arrays, spec=spec, op="scatter")
+
+
+@torch_names
+def scatter_add(x: Array, axis: int, index: Any, src: Any) -> Array:
+    """A copy of x with out[index[i][j]][j] += src[i][j] (for axis 0), in an order that is always the same.
+
+    >>> import tensorlite as tl
+    >>> tl.scatter_add(tl.zeros(3), 0, tl.tensor([0, 2, 0]), tl.tensor([1.0, 2.0, 3.0]))
+    tensor([4., 0., 2.])
+    """
+    index = _indices("scatter_add", x, index)
+    arrays, spec, _ = _along("scatter_add", x, axis, index)
+    src = _source("scatter_add", index, src)
+    if not hasattr(src, "shape") or not src.ndim:
+        src = expand(cast_p(Provided.asarray(src) if not hasattr(src, "shape") else src, dtype=x.dtype), shape=tuple(index.shape))   # type: ignore[attr-defined]
+    return add_p(x, put_add_p(src, *arrays, spec=spec, shape=tuple(x.shape), op="scatter_add"))
+
+
+@torch_names
+def index_add(x: Array, axis: int, index: Any, src: Array, *, alpha: float = 1) -> Array:
+    """A copy of x with alpha src[i] added to x[index[i]] along ``axis``."""
+    index = _indices("index_add", x, index)
+    spec = (*[_ALL] * _axis("index_add", x, axis), ARRAY, Ellipsis)
+    if alpha != 1:
+        from tensorlite.ops.elementwise import mul_p
+        src = mul_p(src, alpha)
+    return add_p(x, put_add_p(src, index, spec=spec, shape=tuple(x.shape), op="index_add"))
+
+
+@torch_names
+def index_copy(x: Array, axis: int, index: Any, src: Array) -> Array:
+    """A copy of x with x[index[i]] replaced by src[i] along ``axis``."""
+    index = _indices("index_copy", x, index)
+    return put_p(x, src, index, spec=(*[_ALL] * _axis("index_copy", x, axis), ARRAY, Ellipsis), op="index_copy")
+
+
+@torch_names
+def index_fill(x: Array, axis: int, index: Any, value: Any) -> Array:
+    """A copy of x with x[index[i]] along ``axis`` filled with ``value``."""
+    index = _indices("index_fill", x, index)
+    return put_p(x, value, index, spec=(*[_ALL] * _axis("index_fill", x, axis), ARRAY, Ellipsis), op="index_fill")
+
+
+def index_put(x: Array, indices: tuple[Any, ...], values: Any, accumulate: bool = False) -> Array:
+    """A copy of x with x[indices] = values, or with ``accumulate`` x[indices] += values where repeated indices add up."""
+    spec, arrays = parse(x, tuple(indices))
+    if not accumulate:
+        return put_p(x, values, *arrays, spec=spec, op="index_put")
+    part = np.broadcast_to(np.zeros(()), tuple(x.shape))[_fill(spec, [np.asarray(_host(new(raw(a)))) for a in arrays])].shape
+    values = cast_p(values if hasattr(values, "shape") else Provided.asarray(values), dtype=x.dtype)   # type: ignore[attr-defined]
+    return add_p(x, put_add_p(expand(values, shape=part), *arrays, spec=spec, shape=tuple(x.shape), op="index_put"))
+
+
+# ---- by a mask ---------------------------------------------------------------------------------------------------------
+
+@torch_names
+def masked_select(x: Array, mask: Array, /) -> Array:
+    """The elements of x where the mask is true, as one axis; x and mask are broadcast against each other."""
+    mask = _indices("masked_select", x, mask, kinds="b")
+    if tuple(mask.shape) != tuple(x.shape):
+        shape = np.broadcast_shapes(tuple(x.shape), tuple(mask.shape))
+        x, mask = expand(x, shape=shape), expand(mask, shape=shape)
+    return getitem_p(x, mask, spec=(ARRAY, Ellipsis), op="masked_select")

@@ -1,0 +1,273 @@
+"""Products, variances and norms: reductions whose gradients need care at zeros."""
+from __future__ import annotations
+
+from math import isinf
+from typing import Any
+
+from tensorlite.engine.primitive import primitive
+from tensorlite.errors import DTypeError
+from tensorlite.ops._axes import Axis, check_axes, count_along
+from tensorlite.ops._names import torch_names
+from tensorlite.ops.cumulative import cumprod_p, slide_p
+from tensorlite.ops.elementwise import mul_p, neg_p, sub_p
+from tensorlite.ops.reduction import _cast, axes, floating, mean_p, shares_p, spread_p, sum_p
+
+Array = Any
+
+
+# ---- safe_div: x / d, and 0 where d is 0 ---------------------------------------------------------------------------------
+# Norms and standard deviations are cones at 0; every subgradient there is as good as 0, and 0/0 would be nan.
+
+def _safe_div(xp: Any, x: Any, d: Any) -> Any:
+    zero = d == 0
+    out = x / xp.where(zero, xp.ones_like(d), d)
+    return xp.where(zero, xp.zeros_like(out), out)
+
+
+safe_div_p = primitive("safe_div", _safe_div, elementwise=True, linear_in="x")
+safe_div_p.vjp(x=lambda g, d: safe_div_p(g, d), d=lambda g, out, d: neg_p(mul_p(g, safe_div_p(out, d))))
+
+
+# ---- prod --------------------------------------------------------------------------------------------------------------
+# The gradient is the product of the others: those before times those after. Dividing by x instead would fail at zeros.
+
+def _prod(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+    return xp.prod(xp.astype(x, xp.int64) if xp.isdtype(x.dtype, "bool") else x, axis=axis, keepdims=keepdims)
+
+
+def _prod_rule(g: Any, x: Any, axis: Any, keepdims: bool, x_shape: tuple[int, ...]) -> Any:
+    g = spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims)
+    return mul_p(g, others_p(x, axis=_positive(axis, len(x_shape))))
+
+
+def _positive(axis: Any, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(a % ndim for a in ((axis,) if axis.__class__ is int else axis))
+
+
+prod_p = primitive("prod", _prod, check=check_axes("prod"))
+prod_p.vjp(x=_prod_rule)
+
+# The reduced axes moved to the end and joined into one, and back again.
+flatten_axes_p = primitive("flatten_axes", lambda xp, x, *, axis: xp.reshape(
+    xp.permute_dims(x, _front(x.ndim, axis) + axis), (*[x.shape[a] for a in _front(x.ndim, axis)], count_along(x.shape, axis))), linear_in="x")
+flatten_axes_p.vjp(x=lambda g, axis, x_shape: restore_axes_p(g, axis=axis, shape=x_shape))
+
+
+def _restore_axes(xp: Any, g: Any, *, axis: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    order = _front(len(shape), axis) + axis
+    back = tuple(order.index(a) for a in range(len(shape)))
+    return xp.permute_dims(xp.reshape(g, tuple(shape[a] for a in order)), back)
+
+
+restore_axes_p = primitive("restore_axes", _restore_axes, linear_in="g")
+restore_axes_p.vjp(g=lambda h, axis: flatten_axes_p(h, axis=axis))
+
+
+def _front(ndim: int, axis: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(a for a in range(ndim) if a not in axis)
+
+
+def others_p(x: Any, *, axis: tuple[int, ...]) -> Any:
+    """At each element, the product of all others over ``axis``."""
+    shape = tuple(x.shape)
+    flat = x if len(axis) == 1 else flatten_axes_p(x, axis=axis)
+    along = axis[0] if len(axis) == 1 else flat.ndim - 1
+    before = slide_p(cumprod_p(flat, axis=along), axis=along, before=1, after=-1, fill=1)
+    behind = slide_p(cumprod_p(flat, axis=along, reverse=True), axis=along, before=-1, after=1, fill=1)
+    out = mul_p(before, behind)
+    return out if len(axis) == 1 else restore_axes_p(out, axis=axis, shape=shape)
+
+
+@torch_names
+def prod(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Array:
+    """Π x over ``axis``; of nothing, 1. The gradient is exact with zeros among the factors.
+
+    >>> import tensorlite as tl
+    >>> x = tl.tensor([2.0, 0.0, 5.0], requires_grad=True)
+    >>> x.prod().backward(); x.grad
+    tensor([ 0., 10.,  0.])
+    """
+    return prod_p(x if dtype is None else _cast(x, dtype), axis=axes(axis), keepdims=keepdims)
+
+
+# ---- var, std ----------------------------------------------------------------------------------------------------------
+
+def _var(xp: Any, x: Any, *, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
+    return xp.var(floating(xp, x), axis=axis, correction=correction, keepdims=keepdims)
+
+
+def _std(xp: Any, x: Any, *, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
+    return xp.std(floating(xp, x), axis=axis, correction=correction, keepdims=keepdims)
+
+
+def _deviation(x: Any, axis: Any) -> Any:
+    return sub_p(x, mean_p(x, axis=axis, keepdims=True))
+
+
+def _freedom(shape: tuple[int, ...], axis: Any, correction: float) -> float:
+    n = count_along(shape, axis) - correction
+    return 1 / n if n > 0 else float("nan")
+
+
+var_p = primitive("var", _var, check=check_axes("var"))
+var_p.vjp(x=lambda g, x, axis, correction, keepdims, x_shape: mul_p(
+    spread_p(mul_p(g, 2 * _freedom(x_shape, axis, correction)), shape=x_shape, axis=axis, keepdims=keepdims), _deviation(x, axis)))
+
+std_p = primitive("std", _std, check=check_axes("std"))
+std_p.vjp(x=lambda g, x, out, axis, correction, keepdims, x_shape: mul_p(
+    spread_p(safe_div_p(mul_p(g, _freedom(x_shape, axis, correction)), out), shape=x_shape, axis=axis, keepdims=keepdims),
+    _deviation(x, axis)))
+
+
+def _correction(correction: float, unbiased: bool | None) -> float:
+    return correction if unbiased is None else int(unbiased)
+
+
+@torch_names
+def var(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False, unbiased: bool | None = None) -> Array:
+    """Σ (x - mean)² / (n - correction) over ``axis``; nan where n <= correction.
+
+    ``correction`` is 0 as in the array API and NumPy (PyTorch's default is 1, which ``unbiased=True`` gives).
+
+    >>> import tensorlite as tl
+    >>> x = tl.tensor([1.0, 2.0, 3.0, 4.0]); tl.var(x), tl.var(x, correction=1)
+    (tensor(1.25), tensor(1.6666666))
+    """
+    return var_p(x, axis=axes(axis), correction=_correction(correction, unbiased), keepdims=keepdims)
+
+
+@torch_names
+def std(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False, unbiased: bool | None = None) -> Array:
+    """sqrt(var(x)) over ``axis``; see ``var``. Its gradient where all elements are equal is the subgradient 0."""
+    return std_p(x, axis=axes(axis), correction=_correction(correction, unbiased), keepdims=keepdims)
+
+
+@torch_names
+def var_mean(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False,
+             unbiased: bool | None = None) -> tuple[Array, Array]:
+    """(var(x), mean(x)) over ``axis``."""
+    axis = axes(axis)
+    return (var_p(x, axis=axis, correction=_correction(correction, unbiased), keepdims=keepdims),
+            mean_p(x, axis=axis, keepdims=keepdims))
+
+
+@torch_names
+def std_mean(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False,
+             unbiased: bool | None = None) -> tuple[Array, Array]:
+    """(std(x), mean(x)) over ``axis``."""
+    axis = axes(axis)
+    return (std_p(x, axis=axis, correction=_correction(correction, unbiased), keepdims=keepdims),
+            mean_p(x, axis=axis, keepdims=keepdims))
+
+
+# ---- vector_norm -------------------------------------------------------------------------------------------------------
+# |x|^e (even) and sign(x) |x|^e (odd) are each other's derivatives; both are 0 at 0 where e < 0, the subgradient.
+
+def _signed_power(xp: Any, x: Any, *, exponent: float, odd: bool) -> Any:
+    if exponent == 0:
+        return xp.sign(x) if odd else xp.ones_like(x)
+    size = xp.abs(x)
+    if exponent < 0:
+        zero = size == 0
+        power = xp.where(zero, xp.zeros_like(size), xp.where(zero, xp.ones_like(size), size) ** exponent)
+    else:
+        power = size if exponent == 1 else size ** exponent
+    return power * xp.sign(x) if odd else power
+
+
+signed_power_p = primitive("signed_power", _signed_power)
+signed_power_p.deriv(x=lambda g, x, exponent, odd: mul_p(
+    g, mul_p(signed_power_p(x, exponent=exponent - 1, odd=not odd), exponent)) if exponent else None)
+
+
+def _vector_norm(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Any:
+    size = xp.abs(floating(xp, x))
+    if ord == 0:
+        return xp.sum(xp.astype(size != 0, size.dtype), axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return xp.sum(size, axis=axis, keepdims=keepdims)
+    if 0 in x.shape and ord > 0:
+        return xp.sum(size, axis=axis, keepdims=keepdims)
+    if isinf(ord):
+        return (xp.max if ord > 0 else xp.min)(size, axis=axis, keepdims=keepdims)
+    scale = (xp.max if ord > 0 else xp.min)(size, axis=axis, keepdims=True)   # so that no power overflows, or all underflow
+    scale = xp.where((scale == 0) | xp.isinf(scale), xp.ones_like(scale), scale)
+    total = xp.sum((size / scale) ** ord, axis=axis, keepdims=True)
+    out = (xp.sqrt(total) if ord == 2 else total ** (1 / ord)) * scale
+    return out if keepdims else xp.reshape(out, xp.sum(scale, axis=axis).shape)
+
+
+def _norm_rule(g: Any, x: Any, out: Any, axis: Any, keepdims: bool, ord: float, x_shape: tuple[int, ...]) -> Any:
+    if ord == 0:
+        return None
+    g = spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return mul_p(g, signed_power_p(x, exponent=0, odd=True))
+    if isinf(ord):
+        sizes = signed_power_p(x, exponent=1, odd=False)
+        return mul_p(mul_p(g, signed_power_p(x, exponent=0, odd=True)), shares_p(sizes, out, axis=axis, keepdims=keepdims))
+    unit = safe_div_p(x, spread_p(out, shape=x_shape, axis=axis, keepdims=keepdims))
+    return mul_p(g, unit if ord == 2 else signed_power_p(unit, exponent=ord - 1, odd=True))
+
+
+vector_norm_p = primitive("vector_norm", _vector_norm, check=check_axes("vector_norm"))
+vector_norm_p.vjp(x=_norm_rule)
+
+
+@torch_names
+def vector_norm(x: Array, /, axis: Axis = None, keepdims: bool = False, *, ord: float = 2) -> Array:
+    """(Σ |x|^ord)^(1/ord) over ``axis``: ord 2, 1, any other number, inf (max |x|), -inf (min |x|), 0 (how many are not zero).
+
+    Squares neither overflow nor underflow. The gradient at 0 is the subgradient 0; with ord = inf, ties share it equally.
+
+    >>> import tensorlite as tl
+    >>> x = tl.tensor([3.0, 4.0], requires_grad=True)
+    >>> n = tl.vector_norm(x); n.backward(); n, x.grad
+    (tensor(5., grad_fn=<VectorNormBackward>), tensor([0.6, 0.8]))
+    """
+    if isinstance(ord, str) or not hasattr(ord, "__float__"):
+        raise DTypeError(f"vector_norm: ord = {ord!r}; expected a number, inf or -inf; matrix norms are in tensorlite.linalg.matrix_norm")
+    return vector_norm_p(x, axis=axes(axis), keepdims=keepdims, ord=ord)
+
+
+@torch_names
+def norm(x: Array, /, p: float | str | None = "fro", axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Array:
+    """PyTorch's ``norm``: the vector norm of order ``p`` over ``axis`` (all of x, if None); "fro" is 2. See ``vector_norm``."""
+    if isinstance(p, str):
+        if p != "fro":
+            raise DTypeError(f"norm: p = {p!r}; expected a number, inf, -inf or 'fro'; other norms of matrices are in "
+                             "tensorlite.linalg.matrix_norm")
+        p = None
+    return vector_norm(x if dtype is None else _cast(x, dtype), axis, keepdims, ord=2 if p is None else p)
+
+
+# ---- without nan -------------------------------------------------------------------------------------------------------
+
+# x with 0 where y is nan
+drop_nan_p = primitive("drop_nan", lambda xp, x, y: xp.where(xp.isnan(y), xp.zeros_like(x), x), linear_in="x")
+drop_nan_p.vjp(x=lambda g, y: drop_nan_p(g, y), y=lambda g: None)
+count_numbers_p = primitive("count_numbers", lambda xp, x, *, axis, keepdims: xp.sum(
+    xp.astype(~xp.isnan(x), x.dtype), axis=axis, keepdims=keepdims), discrete=True, check=check_axes("nanmean"))
+ratio_p = primitive("ratio", lambda xp, x, d: x / d, elementwise=True, linear_in="x")
+ratio_p.vjp(x=lambda g, d: ratio_p(g, d), d=lambda g, out, d: neg_p(mul_p(g, ratio_p(out, d))))
+
+
+@torch_names
+def nansum(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Array:
+    """Σ x over ``axis``, with nan counted as 0.
+
+    >>> import tensorlite as tl
+    >>> tl.nansum(tl.tensor([1.0, float("nan"), 2.0]))
+    tensor(3.)
+    """
+    x = x if dtype is None else _cast(x, dtype)
+    return sum_p(drop_nan_p(x, x), axis=axes(axis), keepdims=keepdims)
+
+
+@torch_names
+def nanmean(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Array:
+    """The mean over ``axis`` of what is not nan; nan where nothing is left."""
+    x, axis = x if dtype is None else _cast(x, dtype), axes(axis)
+    return ratio_p(sum_p(drop_nan_p(x, x), axis=axis, keepdims=keepdims), count_numbers_p(x, axis=axis, keepdims=keepdims))
