@@ -73,7 +73,7 @@ def erfc(xp: Any, x: Any) -> Any:
 
 
 def erfinv(xp: Any, x: Any) -> Any:
-    """The inverse of erf: a first guess (S. Winitzki, 2008), then three steps of Halley's method on erf, or on erfc in the tails."""
+    """The inverse of erf: a first guess (S. Winitzki, 2008), then three steps of Halley's method on erf, in the tails on erfc."""
     size = xp.abs(x)
     inside = xp.where(size < 1, x, xp.zeros_like(x))
     a = 0.147

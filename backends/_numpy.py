@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backends import _numpy_contraction, _numpy_elementwise, _numpy_reduction, _numpy_searching
+from tensorlite.backends import _numpy_contraction, _numpy_elementwise, _numpy_indexing, _numpy_reduction, _numpy_searching
 from tensorlite.backends._base import Backend
 
 # sys.getrefcount's answer for an array held by one local of the caller's caller, one of the caller, and the argument itself
@@ -23,8 +23,8 @@ class NumpyBackend(Backend):
     devices = ("cpu",)
     capabilities = frozenset({"inplace", "strides", "float16", "bfloat16", "numpy-functions"})
 
-    implementations = {**_numpy_elementwise.IMPLEMENTATIONS, **_numpy_contraction.IMPLEMENTATIONS, **_numpy_reduction.IMPLEMENTATIONS,
-                       **_numpy_searching.IMPLEMENTATIONS}
+    implementations = {**_numpy_indexing.IMPLEMENTATIONS, **_numpy_elementwise.IMPLEMENTATIONS,
+                       **_numpy_contraction.IMPLEMENTATIONS, **_numpy_reduction.IMPLEMENTATIONS, **_numpy_searching.IMPLEMENTATIONS}
 
     def asarray(self, value: Any, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Any:
         return np.asarray(value, dtype=dtype, copy=copy)
@@ -43,6 +43,9 @@ class NumpyBackend(Backend):
 
     def quiet(self) -> Any:
         return np.errstate(all="ignore")
+
+    def assign(self, target: Any, index: Any, value: Any) -> None:
+        _numpy_indexing.assign(target, index, value)
 
     def memory_stats(self) -> dict[str, int]:
         import resource

@@ -12,9 +12,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from tensorlite.backends import _erf
 
 from tensorlite._state import current
-from tensorlite.backends import _erf
 
 SMALL = 2048      # elements up to which the fewest calls are the fastest
 FUSED = 32768     # elements from which a compiled kernel is worth its call
@@ -109,11 +109,18 @@ def _sigmoid(x: Any) -> Any:
             return kernel(x)
     if x.dtype.kind != "f":
         x = x.astype(np.result_type(x.dtype, np.float64) if x.dtype.kind in "biu" else x.dtype)
-    out = np.negative(x)
     with np.errstate(over="ignore"):   # 1 / (1 + inf) is the right 0
-        np.exp(out, out=out)
-    np.add(out, 1, out=out)
-    return np.reciprocal(out, out=out)
+        return np.reciprocal(np.add(np.exp(np.negative(x)), 1))
+
+
+def _silu(x: Any) -> Any:
+    return np.multiply(x, _sigmoid(x))
+
+
+def _softplus(x: Any, *, beta: float, threshold: float) -> Any:
+    z = np.multiply(x, beta)
+    out = np.add(np.log1p(np.exp(np.negative(np.abs(z)))), np.maximum(z, 0))
+    return _where(np.greater(z, threshold), x, np.divide(out, beta))
 
 
 def _sigmoid_backward(g: Any, out: Any) -> Any:
@@ -121,9 +128,7 @@ def _sigmoid_backward(g: Any, out: Any) -> Any:
         kernel = _kernel("sigmoid_backward")
         if kernel is not None:
             return _silenced(kernel(g, out), g)
-    slope = np.subtract(1, out)
-    slope = np.multiply(slope, out, out=slope) if slope.__class__ is np.ndarray else slope * out
-    return _silenced(np.multiply(g, slope), g)
+    return _silenced(np.multiply(g, np.multiply(np.subtract(1, out), out)), g)
 
 
 def _tanh_backward(g: Any, out: Any) -> Any:
@@ -184,6 +189,8 @@ IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {
     "leaky_relu": _leaky_relu,
     "sigmoid": _sigmoid,
     "sigmoid_backward": _sigmoid_backward,
+    "silu": _silu,
+    "softplus": _softplus,
     "tanh_backward": _tanh_backward,
     "pow_scalar": _pow_scalar,
     "exp_base": lambda x, *, base: np.power(base, x),

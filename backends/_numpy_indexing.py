@@ -14,6 +14,18 @@ def fill(spec: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple([s if s is None or s is Ellipsis or s.__class__ is slice or s.__class__ is int else next(given) for s in spec])
 
 
+def assign(target: Any, index: Any, value: Any) -> None:
+    """``target[index] = value``, where of the values for a place named twice the last one stays.
+
+    NumPy promises that, but walks through operands with negative or exchanged strides in another order (2.4).
+    """
+    if index.__class__ is tuple and value.__class__ is np.ndarray and value.ndim:
+        index = tuple([np.asarray(i, order="C") if i.__class__ is np.ndarray and i.dtype.kind != "b" else i for i in index])
+        if any(i.__class__ is np.ndarray for i in index):
+            value = np.asarray(value, order="C")
+    target[index] = value
+
+
 def _getitem(x: Any, *indices: Any, spec: tuple[Any, ...], op: str = "") -> Any:
     if not indices:
         return x[spec]
@@ -24,7 +36,7 @@ def _getitem(x: Any, *indices: Any, spec: tuple[Any, ...], op: str = "") -> Any:
 
 def _put(x: Any, v: Any, *indices: Any, spec: tuple[Any, ...], op: str = "") -> Any:
     out = x.copy()
-    out[fill(spec, indices)] = v
+    assign(out, fill(spec, indices), v)
     return out
 
 
@@ -86,7 +98,7 @@ def _winners(x: Any, *indices: Any, spec: tuple[Any, ...], shape: tuple[int, ...
     key = fill(spec, indices)
     last = np.empty(shape, np.intp)
     numbers = np.arange(x.size).reshape(x.shape)
-    last[key] = numbers
+    assign(last, key, numbers)
     return last[key] == numbers
 
 
@@ -123,5 +135,5 @@ def _copy(x: Any) -> Any:
     return x.copy(order="K")
 
 
-implementations = {"getitem": _getitem, "put": _put, "put_add": _put_add, "winners": _winners, "write_view": _write_view,
+IMPLEMENTATIONS = {"getitem": _getitem, "put": _put, "put_add": _put_add, "winners": _winners, "write_view": _write_view,
                    "zeros_of": _zeros_of, "diagonal": _diagonal, "pad": _pad, "clone": _copy}

@@ -64,10 +64,7 @@ def _mean(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     else:
         total = np.add.reduce(x, axis, None, None, keepdims)
     n = x.size if axis is None else _count(x.shape, axis)
-    if not n:
-        total = total * np.nan   # without the warning of 0/0
-    else:
-        total = total / n
+    total = total / n if n else total * np.nan   # nan without the warning of 0/0
     return total.astype(dtype) if dtype.itemsize == 2 and _narrow(dtype) else total
 
 
@@ -131,9 +128,7 @@ def _softmax(x: Any, *, axis: Any = -1) -> Any:
 
 def _softmax_grad(g: Any, y: Any, *, axis: Any) -> Any:
     out = np.multiply(g, y)
-    total = np.add.reduce(out, axis, None, None, True)
-    out -= y * total
-    return out
+    return np.subtract(out, y * np.add.reduce(out, axis, None, None, True), out if y.ndim else None)
 
 
 def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
@@ -144,7 +139,7 @@ def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
 
 
 def _log_softmax_grad(g: Any, y: Any, *, axis: Any) -> Any:
-    out = np.exp(y)
+    out = np.asarray(np.exp(y))
     return np.subtract(g, np.multiply(out, np.add.reduce(g, axis, None, None, True), out), out)
 
 
@@ -219,7 +214,10 @@ def _vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: float
         return (np.maximum if ord > 0 else np.minimum).reduce(np.abs(x), axis, None, None, keepdims)
     if ord == 2:
         with np.errstate(over="ignore", under="ignore"):
-            total = np.vdot(x, x) if axis is None and not keepdims else np.add.reduce(np.multiply(x, x), axis, None, None, keepdims)
+            if axis is None and not keepdims:
+                total = np.vdot(x, x)
+            else:
+                total = np.add.reduce(np.multiply(x, x), axis, None, None, keepdims)
         smallest, largest = np.minimum.reduce(total, None, initial=np.inf), np.maximum.reduce(total, None, initial=0)
         if smallest > _LEAST[total.dtype.char] and largest < np.inf:
             return np.sqrt(total)
@@ -276,6 +274,8 @@ def _recur(a: Any, b: Any, *, axis: int, reverse: bool = False) -> Any:
 
 
 def _cumsum(x: Any, *, axis: int, reverse: bool = False) -> Any:
+    if x.dtype.itemsize == 2 and _narrow(x.dtype):
+        return _cumsum(x.astype(np.float32), axis=axis, reverse=reverse).astype(x.dtype)
     if reverse:
         return np.flip(np.add.accumulate(np.flip(x, axis), axis), axis)
     return np.add.accumulate(x, axis)

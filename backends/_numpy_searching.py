@@ -98,6 +98,7 @@ def _bincount(x: Any, *, size: int) -> Any:
 
 
 IMPLEMENTATIONS: dict[str, Any] = {
-    "take_along_axis": _take_along_axis, "put_along_axis": _put_along_axis, "argmax": _argmax, "argmin": _argmin, "argsort": _argsort,
-    "sort": _sort, "argtopk": _argtopk, "isin": _isin, "bincount": _bincount, "argwhere": np.argwhere, "nonzero": np.nonzero,
+    "take_along_axis": _take_along_axis, "put_along_axis": _put_along_axis, "argmax": _argmax, "argmin": _argmin,
+    "argsort": _argsort, "sort": _sort, "argtopk": _argtopk, "isin": _isin, "bincount": _bincount, "argwhere": np.argwhere,
+    "nonzero": np.nonzero,
 }

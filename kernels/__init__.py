@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 __all__ = ["Cost", "Kernel", "load", "names"]
@@ -58,6 +58,7 @@ def names() -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.ispkg)
 
 
+@cache
 def load(name: str) -> Kernel:
     """The kernel of that name; ``KeyError`` lists the names that exist."""
     if name not in names():

@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import carray, int64, types
-from numba.extending import intrinsic
 
-from ._math import jit
+from ._math import intrinsic, jit
 from ._parallel import run
 from ._plans import ReferencePlan
 
@@ -30,13 +29,13 @@ STATUS, OBJECT, DATA, SIZE, WIDTH, GRAD, STATE = range(7)
 COLUMNS = STATE + 3
 SKIPPED, DONE, REFERENCE = 0, 1, 2  # values of STATUS: no gradient; for the compiled code; for the reference
 NDARRAY, NONE, DESCR32, DESCR64 = range(4)  # columns of the last row
-GRAIN = 100_000  # elements worth a thread
+GRAIN = 500_000  # elements worth a thread: 100 us of work
 REBUILD = -1  # a parameter's array is not the one the table was built for
 
 _HEAD = object.__basicsize__  # 16: reference count and type
 _ITEMS = _HEAD + 8  # PyListObject: ob_size, ob_item
 _NDIM, _DIMS, _DESCR, _FLAGS = _HEAD + 8, _HEAD + 16, _HEAD + 40, _HEAD + 48  # PyArrayObject_fields, after data
-_C_CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400
+_READ, _WRITE = 0x101, 0x501  # flags C_CONTIGUOUS and ALIGNED; these and WRITEABLE
 
 
 def _loader(width: int) -> Any:
@@ -91,15 +90,17 @@ def _same_shape(a: Any, b: Any) -> Any:
 
 @jit
 def resolve(params: Any, grads: Any, table: Any, steps: Any) -> Any:
-    """Fill in the table for two lists at these addresses and count the step of every array that the compiled code will do.
+    """Fill in the table for two lists at these addresses, and count the steps if nothing is left to the reference.
 
-    Returns (elements to update, arrays left to the reference), or (REBUILD, 0) with no step counted. Holds the GIL.
+    Returns (elements to update, arrays left to the reference) or (REBUILD, 0). Holds the GIL, so that the lists stay as they are.
     """
     n = len(table) - 1
     params, grads = _word(params + _ITEMS), _word(grads + _ITEMS)
     for i in range(n):
         p = _word(params + 8 * i)
-        if p != table[i, OBJECT] or (table[i, WIDTH] and _word(p + _HEAD) != table[i, DATA]):
+        if p != table[i, OBJECT]:
+            return REBUILD, 0
+        if table[i, WIDTH] and (_word(p + _HEAD) != table[i, DATA] or _int(p + _FLAGS) & _WRITE != _WRITE):
             return REBUILD, 0
     total, slow = 0, 0
     for i in range(n):
@@ -110,15 +111,17 @@ def resolve(params: Any, grads: Any, table: Any, steps: Any) -> Any:
             width
             and _word(g + _HEAD - 8) == table[n, NDARRAY]
             and _word(g + _DESCR) == table[n, DESCR32 if width == 4 else DESCR64]
-            and _int(g + _FLAGS) & (_C_CONTIGUOUS | _ALIGNED) == (_C_CONTIGUOUS | _ALIGNED)
+            and _int(g + _FLAGS) & _READ == _READ
             and _same_shape(p, g)
         ):
             table[i, STATUS], table[i, GRAD] = DONE, _word(g + _HEAD)
             total += table[i, SIZE]
-            steps[i] += 1
         else:
             table[i, STATUS] = REFERENCE
             slow += 1
+    if slow == 0:
+        for i in range(n):
+            steps[i] += table[i, STATUS] == DONE
     return total, slow
 
 
@@ -138,8 +141,8 @@ class ListPlan(ReferencePlan):
     A subclass names the reference's plan as its second base.
     """
 
-    # step(params, grads, table, steps, *options): resolve; if there is little to do, update it too. Its result is REBUILD, or
-    # twice the elements still to update, plus one if arrays are left to the reference.
+    # step(params, grads, table, steps, *options): resolve; if there is little to do and nothing for the reference, update. Its
+    # result is REBUILD, or twice the elements still to update, plus one if arrays are left to the reference.
     step: ClassVar[Callable[..., int]]
     # rows(low, high, table, steps, *options): update these elements, counted over all arrays whose status is DONE.
     rows: ClassVar[Callable[..., None]]
@@ -173,8 +176,12 @@ class ListPlan(ReferencePlan):
         if rest == REBUILD:
             self._build(params)
             rest = self.step(id(params), id(grads), self._table, self.steps, *options)
-        if rest > 1:
-            run(self.rows, rest // 2, GRAIN, self._table, self.steps, *options)
+        if rest == 0:
+            return
+        if rest % 2:
+            self.check(params, grads)
+            self.steps += self._table[:-1, STATUS] == DONE
+        run(self.rows, rest // 2, GRAIN, self._table, self.steps, *options)
         if rest % 2:
             for i in np.flatnonzero(self._table[:-1, STATUS] == REFERENCE):
                 self.update(int(i), params[i], grads[i], *options)

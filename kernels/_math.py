@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from numba import float32, float64, int32, int64, njit, types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic as numba_intrinsic
+from numba.extending import overload
 
-__all__ = ["add_any_order", "exp_nonpositive", "jit", "log_above_one", "order_key"]
+__all__ = ["add_any_order", "exp_nonpositive", "intrinsic", "jit", "log_above_one", "order_key"]
 
 
 def jit(function: Callable[..., Any] | None = None, *, nogil: bool = False) -> Any:
@@ -29,6 +30,11 @@ def jit(function: Callable[..., Any] | None = None, *, nogil: bool = False) -> A
         return njit(cache=True, **options)(function)
     except RuntimeError:  # Numba found no directory that it may write to; it raises here, not when it compiles
         return njit(**options)(function)
+
+
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """``numba.extending.intrinsic``, untyped: its type is that of the generator and not of what compiled code calls."""
+    return numba_intrinsic(function)
 
 
 _PAIRS = {float32: int32, int32: float32, float64: int64, int64: float64}
@@ -69,6 +75,9 @@ def order_key(x: Any) -> Any:
 
 @overload(order_key, jit_options={"fastmath": False})
 def _order_key(x: Any) -> Any:
+    integer: Any
+    shift: Any
+    mask: Any
     if x in (float32, int32):
         integer, shift, mask = np.int32, np.int32(31), np.int32(0x7FFFFFFF)
     elif x in (float64, int64):
@@ -137,7 +146,7 @@ def _exp64(x: Any) -> Any:
 
 @overload(exp_nonpositive, jit_options={"fastmath": {"contract"}})
 def _exp(x: Any) -> Any:
-    kernel = {float32: _exp32, float64: _exp64}.get(x)
+    kernel: Any = {float32: _exp32, float64: _exp64}.get(x)
 
     def call(x: Any) -> Any:
         return kernel(x)
@@ -180,7 +189,7 @@ def _log64(x: Any) -> Any:
 
 @overload(log_above_one, jit_options={"fastmath": {"contract"}})
 def _log(x: Any) -> Any:
-    kernel = {float32: _log32, float64: _log64}.get(x)
+    kernel: Any = {float32: _log32, float64: _log64}.get(x)
 
     def call(x: Any) -> Any:
         return kernel(x)

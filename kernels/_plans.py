@@ -28,11 +28,17 @@ class ReferencePlan:
         self.states = tuple(None if kind is None else [*kind] for kind in states)
 
     def check(self, params: Sequence[Any], grads: Sequence[Any]) -> None:
+        """Raise ``ValueError`` where numbers of arrays or shapes do not fit, before anything is changed."""
         if not len(params) == len(grads) == self.n:
             raise ValueError(
                 f"{type(self).__name__}: {len(params)} parameters and {len(grads)} gradients, expected {self.n} of each; "
                 "prepare a new plan when the parameters change in number"
             )
+        for i, (p, g) in enumerate(zip(params, grads)):
+            if g is not None and tuple(p.shape) != tuple(g.shape):
+                raise ValueError(
+                    f"{type(self).__name__}: gradient {i} has shape {tuple(g.shape)}, expected its parameter's, {tuple(p.shape)}"
+                )
 
     def apply(self, params: Sequence[Any], grads: Sequence[Any], options: tuple[Any, ...]) -> None:
         self.check(params, grads)
@@ -45,10 +51,6 @@ class ReferencePlan:
 
     def load(self, i: int, p: Any, g: Any) -> tuple[Any, ...]:
         """Parameter, gradient and states as values to compute with: float32 for float16, else the parameter's dtype."""
-        if tuple(p.shape) != tuple(g.shape):
-            raise ValueError(
-                f"{type(self).__name__}: gradient {i} has shape {tuple(g.shape)}, expected its parameter's, {tuple(p.shape)}"
-            )
         dtype = self.xp.float32 if is_half(p) else p.dtype
         cast = [None if a is None else self.xp.astype(a, dtype) for a in (p, g, *(s and s[i] for s in self.states))]
         return tuple(cast)

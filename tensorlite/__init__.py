@@ -188,11 +188,116 @@ from tensorlite.ops.softmax import log_softmax, logsumexp, softmax
 from tensorlite.ops.statistics import nanmean, nansum, norm, prod, std, std_mean, var, var_mean, vector_norm
 
 # ---- manipulation, indexing
+from tensorlite.ops.indexing import (
+    gather,
+    index_add,
+    index_copy,
+    index_fill,
+    index_put,
+    index_select,
+    masked_fill,
+    masked_scatter,
+    masked_select,
+    put,
+    scatter,
+    scatter_add,
+    take,
+)
+from tensorlite.ops.manipulation import (
+    adjoint,
+    astype,
+    broadcast_arrays,
+    broadcast_shapes,
+    broadcast_tensors,
+    broadcast_to,
+    can_cast,
+    cat,
+    chunk,
+    clone,
+    concat,
+    concatenate,
+    contiguous,
+    dstack,
+    expand_dims,
+    flatten,
+    hstack,
+    matrix_transpose,
+    moveaxis,
+    movedim,
+    permute,
+    permute_dims,
+    ravel,
+    reshape,
+    result_type,
+    row_stack,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    swapdims,
+    t,
+    tensor_split,
+    transpose,
+    unbind,
+    unflatten,
+    unsqueeze,
+    unstack,
+    vstack,
+)
+from tensorlite.ops.rearrange import (
+    atleast_1d,
+    atleast_2d,
+    diag,
+    diag_embed,
+    diagonal,
+    flip,
+    fliplr,
+    flipud,
+    meshgrid,
+    narrow,
+    pad,
+    repeat,
+    repeat_interleave,
+    roll,
+    rot90,
+    select,
+    tile,
+    tril,
+    triu,
+)
 
 # ---- contraction, losses
 from tensorlite.ops.contraction import addmm, bmm, dot, einsum, matmul, mm, mv, outer, tensordot, vdot, vecdot
 
-from tensorlite import func
+# ---- namespace queries, transforms, random numbers
+from tensorlite._namespace import __array_api_version__, __array_namespace_info__, e, finfo, iinfo, inf, isdtype, nan, newaxis, pi, promote_types
 from tensorlite.func import grad, jacrev, stop_gradient, value_and_grad, vjp
+from tensorlite.random import (
+    Generator,
+    bernoulli,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+    set_rng_state,
+)
 
 __version__ = "0.1.0"
+
+# ---- on demand: the layers above, which importing tensorlite does not pay for
+_LAZY = {"linalg": "", "nn": "", "optim": "", "debug": "", "testing": "", "data": "", "io": "", "models": "", "train": "", "load": "io", "save": "io"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'tensorlite' has no attribute {name!r}")
+    from importlib import import_module
+    module = import_module(f"tensorlite.{_LAZY[name] or name}")
+    return getattr(module, name) if _LAZY[name] else module

@@ -10,32 +10,16 @@ from tensorlite import _dtypes
 from tensorlite._dtypes import as_dtype
 from tensorlite.engine.value import Value
 from tensorlite.errors import DTypeError
+from tensorlite.ops.manipulation import result_type
 
 e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
 newaxis = None
+promote_types = result_type
 __array_api_version__ = "2024.12"
 
 
 def _dtype_of(x: Any) -> Any:
     return x.dtype if isinstance(x, Value) or hasattr(x, "dtype") else x if isinstance(x, (bool, int, float, complex)) else as_dtype(x)
-
-
-def result_type(*arrays_and_dtypes: Any) -> Any:
-    """The dtype that an operation of these gives: NumPy's promotion, Python numbers adapt to the arrays.
-
-    >>> import tensorlite as tl
-    >>> tl.result_type(tl.int32, tl.float32)
-    dtype('float64')
-    """
-    return np.result_type(*[_dtype_of(a) for a in arrays_and_dtypes])
-
-
-promote_types = result_type
-
-
-def can_cast(from_: Any, to: Any, /) -> bool:
-    """Whether values of one dtype (or array) can become another without loss of kind."""
-    return bool(np.can_cast(_dtype_of(from_), as_dtype(to)))
 
 
 def isdtype(dtype: Any, kind: Any) -> bool:

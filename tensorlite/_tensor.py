@@ -19,12 +19,16 @@ from tensorlite.ops import (
     cumulative,
     elementwise,
     functions,
+    indexing,
+    manipulation,
+    rearrange,
     reduction,
     searching,
     sets,
     softmax,
     statistics,
 )
+from tensorlite.ops import inplace as inplace_methods
 
 
 @everyday
@@ -490,7 +494,8 @@ class Tensor(Value):
 
     # ---- reductions, softmax, cumulative, searching, sorting, sets (ops/reduction.py, ops/searching.py) --------------
 
-    sum, mean, max, min, amax, amin = (reduction.sum, reduction.mean, reduction.max, reduction.min, reduction.amax, reduction.amin)
+    sum, mean, max, min = reduction.sum, reduction.mean, reduction.max, reduction.min
+    amax, amin = reduction.amax, reduction.amin
     all, any, count_nonzero = reduction.all, reduction.any, reduction.count_nonzero
     softmax, log_softmax, logsumexp = softmax.softmax, softmax.log_softmax, softmax.logsumexp
     prod, var, std, norm = statistics.prod, statistics.var, statistics.std, statistics.norm
@@ -501,6 +506,46 @@ class Tensor(Value):
     take_along_dim, bincount, unique = searching.take_along_dim, searching.bincount, sets.unique
 
     # ---- manipulation and indexing (ops/manipulation.py, ops/indexing.py) --------------------------------------------
+
+    __getitem__, __setitem__ = indexing.getitem, indexing.setitem
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(manipulation.unstack(self))
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802
+        """All axes reversed; for a matrix its transpose."""
+        return manipulation.transpose(self)
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802
+        """The last two axes exchanged."""
+        return manipulation.matrix_transpose(self)
+
+    def repeat(self, *sizes: Any) -> Tensor:
+        """The tensor laid out again and again, as PyTorch's method: :func:`tensorlite.tile`. (The function ``repeat`` is the standard's.)"""
+        return rearrange.tile(self, *sizes)
+
+    reshape, view, view_as, reshape_as = manipulation.reshape, manipulation.view, manipulation.view_as, manipulation.reshape_as
+    flatten, unflatten, ravel = manipulation.flatten, manipulation.unflatten, manipulation.ravel
+    permute, permute_dims, transpose, t = manipulation.permute, manipulation.permute_dims, manipulation.transpose, manipulation.t
+    swapaxes, swapdims, moveaxis, movedim = manipulation.swapaxes, manipulation.swapdims, manipulation.moveaxis, manipulation.movedim
+    matrix_transpose, adjoint = manipulation.matrix_transpose, manipulation.adjoint
+    unsqueeze, expand_dims, squeeze = manipulation.unsqueeze, manipulation.expand_dims, manipulation.squeeze
+    expand, expand_as, broadcast_to = manipulation.expand_, manipulation.expand_as, manipulation.broadcast_to
+    split, chunk, tensor_split = manipulation.split, manipulation.chunk, manipulation.tensor_split
+    unstack, unbind = manipulation.unstack, manipulation.unbind
+    clone, contiguous, astype, type_as = manipulation.clone, manipulation.contiguous, manipulation.astype, manipulation.type_as
+    double, half, bfloat16 = manipulation.double, manipulation.half, manipulation.bfloat16
+    long, short, char, byte = manipulation.long, manipulation.short, manipulation.char, manipulation.byte
+    flip, fliplr, flipud, roll, rot90 = rearrange.flip, rearrange.fliplr, rearrange.flipud, rearrange.roll, rearrange.rot90
+    tile, repeat_interleave = rearrange.tile, rearrange.repeat_interleave
+    tril, triu, diagonal, diag, diag_embed = rearrange.tril, rearrange.triu, rearrange.diagonal, rearrange.diag, rearrange.diag_embed
+    narrow, select = rearrange.narrow, rearrange.select
+    take, gather, index_select = indexing.take, indexing.gather, indexing.index_select
+    scatter, scatter_add, index_add, index_copy = indexing.scatter, indexing.scatter_add, indexing.index_add, indexing.index_copy
+    index_fill, index_put = indexing.index_fill, indexing.index_put
+    masked_fill, masked_select, masked_scatter = indexing.masked_fill, indexing.masked_select, indexing.masked_scatter
 
     # ---- linear algebra (ops/contraction.py) -------------------------------------------------------------------------
 
@@ -517,6 +562,11 @@ class Tensor(Value):
     dot = contraction.dot
     vdot = contraction.vdot
     outer = contraction.outer
+
+# float, int, bool and type are set here: in the class they would hide the builtins from its annotations
+for _name, _method in (*inplace_methods.METHODS.items(), ("float", manipulation.float_), ("int", manipulation.int_),
+                       ("bool", manipulation.bool_), ("type", manipulation.type_)):
+    setattr(Tensor, _name, _method)
 
 
 class LevelTensor(Tensor):

@@ -259,7 +259,7 @@ def _record_function(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...
     op = _FunctionOp(cls.__name__, rule, len(args), len(outs))
     mask = sum(1 << i for i, need in enumerate(ctx.needs_input_grad) if need)
     values = [a.value if isinstance(a, Value) else a for a in args] + [a for _, a in saved_now]
-    op.plans[mask, len(args)] = tape.Plan(op, mask, len(args)).keeping(range(len(args), len(values)))
+    op.plans[mask] = tape.Plan(op, mask, len(args)).keeping(range(len(args), len(values)))
     node = tape.record(op, args, values, mask, outs if len(outs) > 1 else outs[0].value, {}, False)
     for i, out in enumerate(outs):
         if any(out is s for s in skip) or not Provided.is_differentiable(out.dtype):
@@ -271,7 +271,7 @@ def _record_function(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...
 class _FunctionOp:
     """Stands where a primitive stands in a node. One for each call: its plan is never shared."""
 
-    elementwise = False
+    variadic = False
 
     def __init__(self, name: str, rule: Any, nargs: int, outputs: int) -> None:
         self.name, self.joint, self.outputs = name, rule, outputs

@@ -12,7 +12,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from tensorlite._dtypes import as_dtype, get_default_dtype, int64
+from tensorlite._dtypes import as_dtype, float64, get_default_dtype, int64
 from tensorlite._philox import (
     Generator,
     Key,
@@ -31,7 +31,10 @@ from tensorlite._philox import (
 from tensorlite.backends import backend_for_device, backend_of
 from tensorlite.engine.value import Value, new, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
+from tensorlite.ops.comparison import less
 from tensorlite.ops.creation import _device, require
+from tensorlite.ops.elementwise import cast_p
+from tensorlite.ops.indexing import take
 
 __all__ = ["Generator", "Key", "RandomError", "bernoulli", "default_generator", "fold_in", "get_rng_state", "initial_seed",
            "key", "manual_seed", "normal", "permutation", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
@@ -267,9 +270,8 @@ def _permutation(source: Any, x: Any, axis: int = 0, *, device: Any = None) -> T
     if not -x.ndim <= axis < x.ndim:
         raise OutOfRangeError(f"permutation: axis is {axis}, but x has shape {tuple(x.shape)}")
     x = x if isinstance(x, Value) else _wrap(x)
-    axis %= x.ndim
     order = _wrap(_order(source, x.shape[axis], _device_of(x)))
-    return x[(slice(None),) * axis + (order,)]
+    return take(x, order, axis=axis)
 
 
 def _order(source: Any, n: int, device: str) -> Any:
@@ -296,22 +298,24 @@ def bernoulli(*args: Any, **named: Any) -> Tensor:
 
 
 def _bernoulli(source: Any, p: Any = 0.5, shape: Any = None, *, dtype: Any = None, device: Any = None) -> Tensor:
-    p = raw(p)
     is_array = hasattr(p, "shape")
     wanted = _dtype("bernoulli", dtype, p.dtype if is_array else get_default_dtype(), _INTEGERS | _FLOATS | {"bool"})
-    if not bool(((p >= 0) & (p <= 1)).all() if is_array else 0 <= p <= 1):
+    bottom = raw(p)
+    if not bool(((bottom >= 0) & (bottom <= 1)).all() if is_array else 0 <= p <= 1):
         raise RandomError(f"bernoulli: p is {p}, expected 0 <= p <= 1")
+    size = as_shape("bernoulli", (tuple(p.shape) if is_array else ()) if shape is None else shape)
     if not is_array:
-        mask = _draw(source, as_shape("bernoulli", () if shape is None else shape), "bool", device, "bernoulli", p=float(p))
+        mask = _draw(source, size, "bool", device, "bernoulli", p=float(p))
         return _wrap(backend_of(mask).xp.astype(mask, wanted, copy=False))
-    xp = backend_of(p).xp
-    size = tuple(p.shape) if shape is None else as_shape("bernoulli", shape)
     try:
-        threshold = xp.broadcast_to(xp.astype(p, xp.float64) * 2.0**32, size)
+        fits = np.broadcast_shapes(tuple(p.shape), size) == size
     except ValueError:
-        raise ShapeError(f"bernoulli: p of shape {tuple(p.shape)} does not broadcast to the shape {size}") from None
-    words = _draw(source, size, "uint32", _device_of(p) if device is None else device, "bits")
-    return _wrap(xp.astype(xp.astype(words, xp.float64) < threshold, wanted))
+        fits = False
+    if not fits:
+        raise ShapeError(f"bernoulli: p of shape {tuple(p.shape)} does not broadcast to the shape {size}; reshape it")
+    words = _wrap(_draw(source, size, "uint32", _device_of(p) if device is None else device, "bits"))
+    below = less(cast_p(words, dtype=float64), cast_p(p, dtype=float64) * 2.0**32)
+    return cast_p(below, dtype=wanted)
 
 
 # ---- PyTorch's names ------------------------------------------------------------------------------------------------------

@@ -270,6 +270,24 @@ def test_bernoulli() -> None:
     assert not host(random.bernoulli(random.key(0), np.zeros((2, 1)), (2, 3))).any()
 
 
+def test_permutation_reorders_slices() -> None:
+    x = np.arange(24).reshape(2, 4, 3)
+    for axis in (0, 1, -1):
+        order = host(random.permutation(random.key(3), x.shape[axis]))
+        assert np.array_equal(host(random.permutation(random.key(3), x, axis)), np.take(x, order, axis=axis))
+    tensor = random.randn(5, 2, requires_grad=True)
+    assert random.permutation(random.key(3), tensor).requires_grad
+    order = host(random.randperm(5, generator=Generator(1)))
+    assert np.array_equal(host(random.permutation(tensor, generator=Generator(1))), host(tensor)[order])
+
+
+def test_gradients_flow_to_the_mean_and_the_deviation() -> None:
+    mean, std = random.rand(3, requires_grad=True), random.rand(3, requires_grad=True)
+    z = random.randn(3, generator=Generator(1))
+    random.normal(mean, std, generator=Generator(1)).sum().backward()
+    assert np.array_equal(host(mean.grad), np.ones(3)) and same(std.grad, z)
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_like(dtype: str) -> None:
     x = random.rand(2, 3, dtype=dtype)

@@ -59,7 +59,7 @@ def _step(
     maximize: Any,
 ) -> Any:
     total, slow = resolve(params, grads, table, steps)
-    if 0 < total < 2 * GRAIN:
+    if 0 < total < 2 * GRAIN and slow == 0:
         _rows(0, total, table, steps, lr, momentum, dampening, weight_decay, nesterov, maximize)
         total = 0
     return total if total < 0 else 2 * total + (slow > 0)

@@ -93,7 +93,9 @@ def softmax_cross_entropy(
         loss = loss - spread * xp.sum(log_p * w, axis=1)
     loss = xp.where(kept, loss, zero)
     count = xp.sum(target_weight)
-    scale = 1.0 / count if reduction == "mean" and bool(count != 0) else xp.ones_like(count)
+    scale = xp.ones_like(count)
+    if reduction == "mean":
+        scale = 1.0 / count if bool(count != 0) else xp.full_like(count, float("nan"))
 
     grad = None
     if want_grad:
@@ -101,8 +103,6 @@ def softmax_cross_entropy(
         grad = grad - hit[:, None] * xp.astype(xp.arange(z.shape[1])[None, :] == t[:, None], z.dtype)
         grad = xp.where(kept[:, None], grad * scale, xp.zeros_like(grad))[:, :c]
         grad = xp.astype(grad, dtype)
-    if reduction == "sum":
-        loss = xp.sum(loss)
-    elif reduction == "mean":
-        loss = xp.sum(loss) * scale if bool(count != 0) else xp.full((), float("nan"), dtype=z.dtype)
+    if reduction != "none":
+        loss = xp.sum(loss) * scale
     return xp.astype(loss, dtype), grad

@@ -25,8 +25,8 @@ class _Memory:
     __slots__ = ("changed", "changed_at", "changed_by", "digest", "owner", "shared", "shared_at")
 
     def __init__(self, owner: Any) -> None:
-        key = id(owner)
-        self.owner = weakref.ref(owner, lambda _: _memories.pop(key, None) and _shared.discard(key))
+        self.owner = weakref.ref(owner, lambda _, key=id(owner), memories=_memories, shared=_shared:   # type: ignore[misc]
+                                 memories.pop(key, None) and shared.discard(key))
         self.changed, self.changed_by = 0, ""
         self.changed_at: Site | None = None
         self.shared = 0                 # when the memory was handed out, 0 if it was not
@@ -67,12 +67,12 @@ def share(array: Any, *, digest: bool) -> None:
     global latest
     from tensorlite.engine.tape import tick
     memory = _memory(array)
-    if memory is None:
+    if memory is None or memory.shared:   # what was saved since the first time has digests of its own
         return
     _shared.add(id(memory.owner()))
-    if not memory.shared or digest:
-        memory.shared, memory.shared_at = tick(), caller()
-        memory.digest = _digest(memory.owner()) if digest else None
+    memory.shared, memory.shared_at = tick(), caller()
+    if digest:
+        memory.digest = _digest(memory.owner())
         latest = memory.shared
 
 
@@ -104,9 +104,8 @@ def watch(node: Any, args: tuple[Any, ...], values: list[Any]) -> None:
         array = raw(values[position])
         if KIND.get(type(array)) != RAW:
             continue
-        if not isinstance(args[position], Value):   # an array handed straight to the operation
-            share(array, digest=False)
-        if id(backends.backend_of(array).owner(array)) in _shared:
+        # an array handed straight to the operation is the user's, and so is memory that was shared
+        if not isinstance(args[position], Value) or id(backends.backend_of(array).owner(array)) in _shared:
             watched.append((k, _digest(array)))
     if watched:
         node.watch = watched
@@ -130,18 +129,17 @@ def check(node: Any, saved: tuple[Any, ...]) -> None:
             if memory.changed > node.number:
                 _stale(node, position, f"changed in place by {memory.changed_by} at {describe(memory.changed_at)}")
             if memory.shared > node.number and memory.digest is not None and _digest(memory.owner()) != memory.digest:
-                _stale(node, position, _outside(memory))
+                _stale(node, position, _from_outside(memory))
     for k, digest in node.watch or ():
         array = raw(saved[k])
         if _digest(array) != digest:
-            memory = _memory(array)
-            if memory is not None:
-                _stale(node, node.plan.keep[k], _outside(memory))
+            _stale(node, node.plan.keep[k], _from_outside(_memories.get(id(backends.backend_of(array).owner(array)))))
 
 
-def _outside(memory: _Memory) -> str:
-    return ("changed through a NumPy array (or another library's) that shares its memory since "
-            f"{describe(memory.shared_at)}")
+def _from_outside(memory: _Memory | None) -> str:
+    if memory is None or memory.shared_at is None:
+        return "changed through the array itself, which was passed to the operation without a copy"
+    return f"changed through a NumPy array (or another library's) that shares its memory since {describe(memory.shared_at)}"
 
 
 def _stale(node: Any, position: int, how: str) -> None:
@@ -153,24 +151,18 @@ def _stale(node: Any, position: int, how: str) -> None:
 # ---- views -----------------------------------------------------------------------------------------------------------
 
 def link(tensor: Any, op: Any, args: tuple[Any, ...], options: dict[str, Any], index: int | None = None) -> None:
-    """Remember that ``tensor`` is ``op(args[0], ...)``, a view into the memory of ``args[0]``."""
+    """Remember that ``tensor`` is ``op(args[0], ...)``, if that is a view into the memory of ``args[0]``."""
     parent = args[0]
-    if not isinstance(parent, Value):
+    if not isinstance(parent, Value) or parent.level != tensor.level:
         return
-    if tensor.level == 0:
-        backend = backends.of_type(type(tensor.value))
-        if backend is None or backend.owner(tensor.value) is not backend.owner(parent.value):
-            return
-
-    def replay(of: Any) -> Any:
-        out = op(of, *args[1:], **options)
-        return out if index is None else out[index]
-
+    mine, its = raw(tensor), raw(parent)
+    backend = backends.of_type(type(mine))
+    if backend is None or backend.owner(mine) is not backend.owner(its):
+        return
     extra = extra_of(tensor)
-    extra.parent, extra.replay = parent, replay
-    root = parent
-    while root.extra is not None and root.extra.parent is not None:
-        root = root.extra.parent
+    extra.parent, extra.replay = parent, (op, args[1:], options, index)
+    above = parent.extra
+    root = extra.root = parent if above is None or above.root is None else above.root
     views = extra_of(root).views
     if views is None:
         views = root.extra.views = []
@@ -179,12 +171,22 @@ def link(tensor: Any, op: Any, args: tuple[Any, ...], options: dict[str, Any], i
     views.append(weakref.ref(tensor))
 
 
+def replayer(extra: Any) -> Any:
+    """The function from a tensor like the parent to a view of it like the one this ``extra`` is of."""
+    op, more, options, index = extra.replay
+
+    def replay(of: Any) -> Any:
+        out = op(of, *more, **options)
+        return out if index is None else out[index]
+    return replay
+
+
 def guard(tensor: Any, what: str) -> None:
     """Refuse to change a leaf that requires a gradient while recording, or a view of one."""
     from tensorlite._state import current
     if tensor.level < current().record_from:
         return
-    at: Any = tensor
+    at = tensor
     while at is not None:
         if at.tracked and at.node is None:
             which = "a leaf tensor that requires a gradient" if at is tensor else "a view of a leaf tensor that requires a gradient"
@@ -193,37 +195,77 @@ def guard(tensor: Any, what: str) -> None:
         at = at.extra.parent if at.extra is not None else None
 
 
-def become(tensor: Any, new: Any, what: str, *, written: bool = False) -> Any:
+def outside(what: str) -> None:
+    """Refuse to write a value of a transform into a tensor that the transform does not follow."""
+    raise GradError(f"{what}: what is written belongs to a running transform (grad, vjp, ...), and the tensor it is written into does not, "
+                    "so it would be lost; make that tensor from the function's arguments (zeros_like(x)), or use stack, concat or where")
+
+
+def writable(tensor: Any, what: str) -> None:
+    """Refuse to write where several elements share one place, or where the array was given read-only."""
+    flags = getattr(tensor.value, "flags", None)
+    if flags is not None and not flags.writeable:
+        raise InplaceError(f"{what}: the tensor's memory cannot be written: its elements share places (it was expanded or broadcast), "
+                           "or it came from a read-only array; change a .clone() instead")
+
+
+def _keep(new: Any, since: int, array: Any) -> None:
+    """Give the nodes recorded after ``since`` copies of what they saved of the memory of ``array``, which is about to be written."""
+    owner_of = backends.backend_of(array).owner
+    owner = owner_of(array)
+    todo, seen = [new.node], set()
+    while todo:
+        node = todo.pop()
+        if node in seen or node.number <= since:
+            continue
+        seen.add(node)
+        todo += [parent for parent in node.parents if not isinstance(parent, Value)]
+        saved = node.saved
+        for k in range(len(node.plan.keep)):
+            if KIND.get(type(saved[k])) == RAW and owner_of(saved[k]) is owner:
+                copied = backends.backend_of(array).asarray(saved[k], copy=True)
+                node.saved = (*node.saved[:k], copied, *node.saved[k + 1:])
+
+
+def become(tensor: Any, new: Any, what: str, *, written: bool = False, since: int | None = None) -> Any:
     """Make ``tensor`` hold ``new`` in the memory it has, with ``new``'s place on the tape, and bring along whatever shares that memory.
 
-    ``written``: the memory holds the new values already.
+    ``written``: the memory holds the new values already. ``since``: the clock before ``new`` was computed; what those operations saved
+    of the tensor itself is copied, so that ``x.mul_(y)`` can be differentiated.
     """
+    from tensorlite._state import current
     if tuple(new.shape) != tuple(tensor.shape):
         raise ShapeError(f"{what}: the result has shape {tuple(new.shape)}, which does not fit in place of {tuple(tensor.shape)}")
+    below = isinstance(new, Value) and new.level == tensor.level   # else a constant for this level
+    if isinstance(new, Value) and new.level > tensor.level:
+        outside(what)
+    recording = tensor.level >= current().record_from
     if tensor.level == 0:
         if not written:
-            backends.backend_of(tensor.value).assign(tensor.value, Ellipsis, new.value if isinstance(new, Value) else new)
+            writable(tensor, what)
+            if recording and since is not None and new.tracked:
+                _keep(new, since, tensor.value)
+            backends.backend_of(tensor.value).assign(tensor.value, Ellipsis, raw(new))
         wrote([tensor.value], what)
     else:
-        tensor.value = new.value if isinstance(new, Value) and new.level == tensor.level else new
-    from tensorlite._state import current
-    if tensor.level < current().record_from:
-        return tensor
-    tensor.tracked = isinstance(new, Value) and new.level == tensor.level and new.tracked
-    tensor.node = new.node if tensor.tracked else None
-    extra = tensor.extra
-    if extra is None or (extra.parent is None and not extra.views):
-        return tensor
+        tensor.value = new.value if below else new
+    if recording:
+        tensor.tracked = below and new.tracked
+        tensor.node = new.node if tensor.tracked else None
+    if tensor.extra is not None and (recording or tensor.level):
+        _propagate(tensor)
+    return tensor
+
+
+def _propagate(tensor: Any) -> None:
+    """Give the tensors that look into the same memory their new places on the tape (and above level 0 their new values)."""
     moved = {id(tensor)}
     child = tensor
-    while child.extra is not None and child.extra.parent is not None:   # up to the tensor that all look into
+    while child.extra.parent is not None:   # up to the tensor that all look into
         parent = child.extra.parent
         moved.add(id(parent))
         if parent.tracked or child.tracked or parent.level:
-            whole = Provided.write_view(parent, child, replay=child.extra.replay)
-            if parent.level:
-                parent.value = whole.value
-            parent.tracked, parent.node = whole.tracked, whole.node
+            _rewrite(parent, child)
         child = parent
     for reference in list(child.extra.views or ()):   # and down again; parents come before their views
         view = reference()
@@ -231,8 +273,20 @@ def become(tensor: Any, new: Any, what: str, *, written: bool = False) -> Any:
             continue
         parent = view.extra.parent
         if parent.tracked or view.tracked or view.level:
-            again = view.extra.replay(parent)
+            again = replayer(view.extra)(parent)
             if view.level:
                 view.value = again.value
             view.tracked, view.node = again.tracked, again.node
-    return tensor
+
+
+def _rewrite(parent: Any, child: Any) -> None:
+    """``parent`` with the part that ``child`` looks at replaced by it: its place on the tape; its values are there already at level 0."""
+    replay = replayer(child.extra)
+    if parent.level:
+        whole = Provided.write_view(parent, child, replay=replay)
+        parent.value, parent.tracked, parent.node = whole.value, whole.tracked, whole.node
+        return
+    from tensorlite.engine import tape
+    mask = parent.tracked + 2 * child.tracked
+    parent.node = tape.record(Provided.write_view, (parent, child), [parent.value, child.value], mask, parent.value, {"replay": replay}, False)
+    parent.tracked = True

@@ -1,7 +1,7 @@
 """The one dispatch point: every array operation, forward or backward, at every level, is a call of a ``Primitive``."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from tensorlite import backends
@@ -12,6 +12,8 @@ from tensorlite.engine.value import EVERYDAY, KIND, RAW, SCALAR, Provided, Value
 from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError, TensorliteError
 
 REGISTRY: dict[str, Primitive] = {}
+NoneType = type(None)
+new_tensor: Any = object.__new__
 Rule = Callable[..., Any]
 
 
@@ -32,13 +34,15 @@ class Primitive:
     elementwise: the arguments broadcast against each other, and the tape undoes it for the rules.
     view: the result may look into the first argument's memory.
     outputs: more than one: the result is a tuple of that many (or, when 0, as many as the call returns).
+    visible: 1 if of several results tensors come back with the first alone, the others being for the rules, which then get the first
+        one's cotangent where nothing flows to the others.
     discrete: the result's gradient is nothing (comparisons, indices): never recorded.
     check: ``check(*arrays, **options)`` explains in an error what is wrong with a call that the array library refused.
     """
 
     def __init__(self, name: str, forward: Callable[..., Any] | str, *, args: str = "x", elementwise: bool = False,
                  view: bool = False, outputs: int = 1, discrete: bool = False, linear_in: str = "", casts: bool = False,
-                 check: Callable[..., None] | None = None) -> None:
+                 check: Callable[..., None] | None = None, visible: int | None = None) -> None:
         self.name, self.forward, self.elementwise, self.view, self.outputs = name, forward, elementwise, view, outputs
         self.discrete, self.check, self.casts = discrete, check, casts
         self.linear_in = frozenset(linear_in.split())
@@ -51,6 +55,11 @@ class Primitive:
                 self.args += ("*" + code.co_varnames[code.co_argcount + code.co_kwonlyargcount],)
             only = code.co_varnames[code.co_argcount:code.co_argcount + code.co_kwonlyargcount]
             self.options = {k: (forward.__kwdefaults__ or {}).get(k) for k in only}
+        self.variadic = bool(self.args) and self.args[-1].startswith("*")
+        self.visible = visible
+        self.full: Primitive | None = None
+        if visible is not None:
+            self.full = Primitive.__new__(Primitive)
         self.vjps: dict[str, Rule] = {}
         self.jvps: dict[str, Rule] = {}
         self.joint: Rule | None = None
@@ -58,6 +67,8 @@ class Primitive:
         self.plans: dict[tuple[int, int], tape.Plan] = {}
         self.__name__ = self.__qualname__ = name
         REGISTRY[name] = self
+        if self.full is not None:   # the same, with every result visible: what the levels above and create_graph call
+            self.full.__dict__.update(self.__dict__, visible=None, full=None, plans={})
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}({', '.join(self.args)})>"
@@ -91,31 +102,55 @@ class Primitive:
     # ---- the call ----------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """The everyday path: arrays of one backend and level-0 tensors. Anything else goes through ``_general``."""
+        """The everyday path: arrays of one backend and level-0 tensors. Anything else goes through ``_general``.
+
+        Raw arrays only (what backward's rules pass) are told apart first: one look-up by the first argument's class.
+        """
+        try:
+            lead = args[0].__class__
+        except IndexError:
+            return self._general(args, options)
+        implementation = self.implementations.get(lead)
+        if implementation is not None:
+            for a in args:
+                if a.__class__ is not lead and KIND.get(a.__class__) is not SCALAR:
+                    break
+            else:
+                observer = _current.get(_base).observer
+                if observer is not None:
+                    implementation = observer(self, implementation)
+                try:
+                    out = implementation(*args, **options)
+                except Exception as error:
+                    self._explain(error, args, options)
+                if out.__class__ is lead:
+                    return out
+                if self.outputs != 1:
+                    return self._arrays(out, lead)
+                return backends.of_type(lead).asarray(out)   # type: ignore[union-attr]
         values = []
-        mask, bit, lead, tensors, plain = 0, 1, None, False, False
+        mask, bit, lead, plain, whole = 0, 1, NoneType, False, None
         for a in args:
             kind = KIND.get(a.__class__)
             if kind is EVERYDAY:
-                tensors = True
                 if a.tracked:
                     mask |= bit
                 a = a.value
                 if lead is not a.__class__:
-                    if lead is not None:
+                    if lead is not NoneType:
                         return self._general(args, options)
                     lead = a.__class__
             elif kind is RAW:
                 plain = True
                 if lead is not a.__class__:
-                    if lead is not None:
+                    if lead is not NoneType:
                         return self._general(args, options)
                     lead = a.__class__
             elif kind is not SCALAR:
                 return self._general(args, options)
             values.append(a)
             bit += bit
-        implementation = self.implementations.get(lead)   # type: ignore[arg-type]
+        implementation = self.implementations.get(lead)
         if implementation is None:
             return self._general(args, options)
         state = _current.get(_base)
@@ -125,21 +160,31 @@ class Primitive:
             out = implementation(*values, **options)
         except Exception as error:
             self._explain(error, values, options)
+        if plain and not mask and not any(KIND.get(a.__class__) is EVERYDAY for a in args):   # a number first, then arrays
+            return self._arrays(out, lead) if self.outputs != 1 else out if out.__class__ is lead else backends.of_type(lead).asarray(out)   # type: ignore[union-attr]
         if out.__class__ is not lead:
             if self.outputs != 1:
-                return self._several(out, args, values, mask, options, 0 if tensors else -1, state)
-            out = backends.of_type(lead).asarray(out)   # type: ignore[union-attr, arg-type]
-        if not tensors:
-            return out
-        kind = Provided.tensor
-        tensor = kind.__new__(kind)   # type: ignore[call-overload]
-        tensor.value, tensor.tracked, tensor.node, tensor.grad, tensor.extra = out, False, None, None, None
+                whole = self._arrays(out, lead)
+                if self.visible != 1:
+                    return self._several(whole, args, values, mask, options, 0, state)
+                out = whole[0]
+            else:
+                out = backends.of_type(lead).asarray(out)   # type: ignore[union-attr]
+        tensor = new_tensor(Provided.tensor)
+        tensor.value, tensor.grad, tensor.extra = out, None, None
         if mask and not state.record_from and not self.discrete and (not self.casts or Provided.is_differentiable(out.dtype)):
             tensor.tracked = True
-            tensor.node = tape.record(self, args, values, mask, out, options, plain)
-        if self.view and not state.record_from:
+            tensor.node = tape.record(self, args, values, mask, out if whole is None else whole, options, plain)
+        else:
+            tensor.tracked, tensor.node = False, None
+        if self.view:
             inplace.link(tensor, self, args, options)
         return tensor
+
+    @staticmethod
+    def _arrays(outs: Any, lead: type) -> tuple[Any, ...]:
+        """Several results as arrays of the lead's class."""
+        return tuple([o if o.__class__ is lead else backends.of_type(lead).asarray(o) for o in outs])   # type: ignore[union-attr]
 
     def _general(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Any level, mixed backends, plain numbers: the same work as the everyday path, with nothing assumed."""
@@ -148,7 +193,7 @@ class Primitive:
             return self._bottom(args, options, level)
         mine = [isinstance(a, Value) and a.level == level for a in args]
         values = [a.value if m else a for a, m in zip(args, mine)]
-        out = self(*values, **options)   # everything one level below
+        out = (self.full or self)(*values, **options)   # everything one level below
         mask = sum(1 << i for i, (a, m) in enumerate(zip(args, mine)) if m and a.tracked)
         state = _current.get(_base)
         if isinstance(out, tuple):
@@ -163,6 +208,7 @@ class Primitive:
 
     def _bottom(self, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:
         """Level 0 or below, off the everyday path: find or make the arrays, check that they live together, and go again."""
+        args = tuple(_unboxed(a) for a in args)
         found: dict[str, Any] = {}
         for position, a in enumerate(args):
             value = a.value if isinstance(a, Value) else a
@@ -180,6 +226,8 @@ class Primitive:
                               if KIND.get(type(v)) == RAW)
             raise DeviceError(f"{self.name}: the arguments live in different places: {where}; move them to one with .to(device)")
         if not found:   # numbers only
+            if not args:
+                raise DTypeError(f"{self.name}: no arguments were given")
             args = tuple(Provided.asarray(a) if a is not None else None for a in args)   # type: ignore[attr-defined]
             return self(*args, **options)
         (backend,) = found.values()
@@ -194,23 +242,18 @@ class Primitive:
                 self.implementations[kind] = backend.implementation(self.name, self.forward)
         return self(*args, **options)
 
-    def _several(self, outs: Any, args: Any, values: list[Any], mask: int, options: dict[str, Any], level: int, state: Any) -> Any:
+    def _several(self, outs: tuple[Any, ...], args: Any, values: list[Any], mask: int, options: dict[str, Any], level: int, state: Any) -> Any:
         """Wrap a tuple of results, recording one node that each result's own small node leads to."""
-        if level <= 0:
-            backend = backends.of_type(next(type(v) for v in values if KIND.get(type(v)) == RAW))
-            outs = tuple(o if KIND.get(type(o)) == RAW else backend.asarray(o) for o in outs)   # type: ignore[union-attr]
-        if level < 0:
-            return outs
-        tensors = tuple(wrap(o, level) for o in outs)
+        tensors = tuple([wrap(o, level) for o in outs])
         if mask and level >= state.record_from and not self.discrete:
-            node = tape.record(self, args, values, mask, tuple(outs), options)
+            node = tape.record(self, args, values, mask, outs, options)
             for i, tensor in enumerate(tensors):
                 if Provided.is_differentiable(tensor.value.dtype):
                     tensor.tracked, tensor.node = True, tape.output_node(node, i, len(outs), tensor.value)
         if self.view:
             for i, tensor in enumerate(tensors):
                 inplace.link(tensor, self, args, options, i)
-        return tensors
+        return tensors if self.visible is None else tensors[0]
 
     # ---- errors ------------------------------------------------------------------------------------------------------
 
@@ -221,7 +264,7 @@ class Primitive:
         name = self.args[-1].lstrip("*") if self.args else "argument"
         return f"{name}[{position - len(self.args) + 1}]"
 
-    def _explain(self, error: Exception, values: list[Any], options: dict[str, Any]) -> NoReturn:
+    def _explain(self, error: Exception, values: Sequence[Any], options: dict[str, Any]) -> NoReturn:
         """Raise what the array library complained of, saying which operation and what it was given."""
         if isinstance(error, (TensorliteError, MemoryError)):
             raise error
@@ -245,6 +288,15 @@ class Primitive:
         """(position, name without star) of ``count`` arguments."""
         for i in range(count):
             yield i, self.args[i] if i < len(self.args) and self.args[i][0] != "*" else self.args[-1][1:]
+
+
+def _unboxed(value: Any) -> Any:
+    """A library's own scalar, such as ``numpy.float32(2)``, as the zero-dimensional array that promotes like it."""
+    if type(value) not in KIND and not isinstance(value, Value):
+        for backend in backends._by_name.values():
+            if backend.scalar_types and isinstance(value, backend.scalar_types):
+                return backend.asarray(value)
+    return value
 
 
 def _plain(value: Any, backend: Any) -> Any:

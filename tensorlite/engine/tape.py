@@ -13,17 +13,19 @@ from tensorlite.engine.value import Provided, Value, raw, wrap
 from tensorlite.errors import GradError, GraphFreedError, NotDifferentiableError
 
 OUT = -1
+new_node: Any = object.__new__
 tick = count(1).__next__   # numbers nodes and changes in place: the order of making is a topological order
 
 
 class Plan:
     """What to keep and what to run for one operation and one choice of arguments that need a gradient; made once, then looked up."""
 
-    __slots__ = ("joint", "keep", "metas", "parents", "rules", "take")
+    __slots__ = ("joint", "keep", "metas", "only", "parents", "rules", "take")
 
     def __init__(self, op: Any, mask: int, nargs: int) -> None:
         names = dict(op.positions(nargs))
         self.parents = tuple(i for i in range(nargs) if mask >> i & 1)
+        self.only = self.parents[0] if len(self.parents) == 1 else None
         self.keep: tuple[int, ...] = ()          # positions of arguments, OUT for the result
         self.metas: tuple[Callable[..., Any], ...] = ()
         self.joint = op.joint
@@ -99,6 +101,8 @@ def _meta(op: Any, name: str, position_of: dict[str, int], position: int | None,
     if name == "i":
         index = (position or 0) - first
         return lambda values, out, options: index
+    if name == "options":
+        return lambda values, out, options: options
     if name == "shapes":
         return lambda values, out, options: [tuple(v.shape) for v in values[first:]]
     if name == "dtypes":
@@ -134,7 +138,7 @@ class Node:
     op: Any
     plan: Plan
     number: int
-    parents: list[Any]              # a Node, or a leaf tensor
+    parents: tuple[Any, ...]        # a Node, or a leaf tensor
     saved: tuple[Any, ...] | None   # None once freed
     shape: Any                      # the result's: the gradient that arrives must have it, and its dtype
     dtype: Any
@@ -150,7 +154,7 @@ class Node:
     @property
     def next_functions(self) -> tuple[Any, ...]:
         """The nodes (or leaves) the gradient goes on to."""
-        return tuple(self.parents)
+        return self.parents
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -162,21 +166,27 @@ def record(op: Any, args: tuple[Any, ...], values: list[Any], mask: int, out: An
 
     ``out`` is appended to ``values``, where the plan's pick finds it at -1.
     """
-    plan = op.plans.get((mask, len(args)))
+    key = (mask, len(args)) if op.variadic else mask
+    plan = op.plans.get(key)
     if plan is None:
-        plan = op.plans[mask, len(args)] = Plan(op, mask, len(args))
-    node = Node.__new__(Node)
+        plan = op.plans[key] = Plan(op, mask, len(args))
+    node = new_node(Node)
     node.op, node.plan, node.number, node.site = op, plan, tick(), caller()
     node.hooks = node.output = node.watch = None
-    node.parents = [args[i].node or args[i] for i in plan.parents]
+    if plan.only is not None:   # one argument: the usual case, without a loop
+        a = args[plan.only]
+        node.parents = (a.node or a,)
+    else:
+        node.parents = tuple([args[i].node or args[i] for i in plan.parents])
     values.append(out)
     saved = plan.take(values) if plan.take is not None else ()
     if plan.metas:
         del values[-1]
         saved = (*saved, *[meta(values, out, options) for meta in plan.metas])
     node.saved = saved
-    if op.outputs == 1:
-        node.shape, node.dtype = out.shape, out.dtype
+    if op.outputs != 1:
+        out = out[0]   # the shapes that matter are the result nodes'; this is for an operation with one visible result
+    node.shape, node.dtype = out.shape, out.dtype
     if plain or inplace._shared:
         inplace.watch(node, args, values)
     return node
@@ -186,7 +196,7 @@ def output_node(node: Node, index: int, total: int, out: Any) -> Node:
     """The node of one result of several; its gradient takes its place among the others' in ``node``'s."""
     one = Node.__new__(Node)
     one.op, one.plan, one.number, one.hooks, one.watch = node.op, node.plan, tick(), None, None
-    one.parents, one.saved, one.site, one.output = [node], (), node.site, (index, total)
+    one.parents, one.saved, one.site, one.output = (node,), (), node.site, (index, total)
     one.shape, one.dtype = out.shape, out.dtype
     return one
 
@@ -249,7 +259,9 @@ def run(roots: list[tuple[Any, Any]], level: int, *, create_graph: bool = False,
                 continue
         if node.output is not None:
             index, total = node.output
-            whole = grads.setdefault(node.parents[0], [None] * total)
+            whole = grads.get(node.parents[0])
+            if whole.__class__ is not list:   # none yet, or that of the one visible result
+                whole = grads[node.parents[0]] = [whole] + [None] * (total - 1)
             whole[index] = g if whole[index] is None else add(whole[index], g)
             continue
         saved = node.saved
@@ -284,7 +296,12 @@ def run(roots: list[tuple[Any, Any]], level: int, *, create_graph: bool = False,
             if term.dtype is not like.dtype and term.dtype != like.dtype:
                 term = Provided.cast(term, dtype=like.dtype)
             prior = grads.get(parent)
-            grads[parent] = term if prior is None else add(prior, term)
+            if prior is None:
+                grads[parent] = term
+            elif prior.__class__ is list:
+                prior[0] = term if prior[0] is None else add(prior[0], term)
+            else:
+                grads[parent] = add(prior, term)
         if not retain_graph:
             node.saved = None
         del saved

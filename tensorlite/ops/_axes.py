@@ -31,16 +31,20 @@ def kept_shape(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
 
 def check_axes(name: str, needs_elements: bool = False, one: bool = False) -> Callable[..., None]:
     """A primitive's ``check``: the axes exist, no axis is named twice, and (``needs_elements``) there is something along them."""
+    wanted = "an integer" if one else "an integer, a tuple of integers or None"
+
     def check(x: Any, *rest: Any, axis: Any = None, **options: Any) -> None:
         shape = tuple(x.shape)
         if hasattr(axis, "shape") and not isinstance(axis, int):
-            raise DTypeError(f"{name}: axis is an array; expected an integer{'' if one else ', a tuple of integers or None'}. For {name} of "
-                             "two arrays, element by element, there are maximum and minimum")
+            raise DTypeError(f"{name}: axis is an array; expected {wanted}. The larger and the smaller of two "
+                             "arrays, element by element, are maximum and minimum")
+        if one and isinstance(axis, tuple):
+            raise DTypeError(f"{name}: axis = {axis}; expected {wanted}")
         axes = () if axis is None else axis if isinstance(axis, tuple) else (axis,)
         seen = set()
         for a in axes:
             if not hasattr(a, "__index__"):
-                raise DTypeError(f"{name}: axis = {axis!r}; expected an integer{'' if one else ', a tuple of integers or None'}")
+                raise DTypeError(f"{name}: axis = {axis!r}; expected {wanted}")
             a = a.__index__()
             if not -len(shape) <= a < len(shape):
                 if not shape:
@@ -51,6 +55,6 @@ def check_axes(name: str, needs_elements: bool = False, one: bool = False) -> Ca
                 raise ShapeError(f"{name}: axis = {axis} names the axis {a % len(shape)} of x twice; name each once")
             seen.add(a % len(shape))
         if needs_elements and (0 in shape if axis is None else any(shape[a] == 0 for a in axes)):
-            raise ShapeError(f"{name}: x has shape {shape}, so there is nothing to reduce over axis = {axis}, and {name} of nothing is not "
-                             "defined; give x elements there, or reduce over another axis")
+            raise ShapeError(f"{name}: x has shape {shape}, so there is nothing to reduce over axis = {axis}, and {name} of "
+                             "nothing is not defined; give x elements there, or reduce over another axis")
     return check

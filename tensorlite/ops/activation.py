@@ -7,10 +7,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tensorlite.engine.primitive import primitive
+from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.errors import DTypeError, ShapeError
 from tensorlite.ops._names import torch_names
-from tensorlite.ops.comparison import and_p, gt_p, lt_p
+from tensorlite.ops.comparison import and_p, gt_p, le_p, lt_p
 from tensorlite.ops.creation import zeros_p
 from tensorlite.ops.elementwise import add_p, chain, clip_p, div_p, mul_p, neg_p, sub_p, where_p
 from tensorlite.ops.functions import _gauss, abs_p, erfc_p, exp_p, sigmoid, sigmoid_p, square_p, tanh, tanh_p
@@ -28,8 +28,8 @@ def _softplus(xp: Any, x: Any) -> Any:
 relu_p = primitive("relu", lambda xp, x: xp.clip(x, 0, None))
 relu_p.deriv(x=lambda g, out: relu_backward(g, out))
 
-relu_backward = primitive("relu_backward", lambda xp, g, out: xp.where(out > 0, g, xp.zeros_like(g)), linear_in="g")
-relu_backward.vjp(g=lambda h, out: relu_backward(h, out), out=lambda h: zeros_p(h, dtype=None))
+relu_backward: Primitive = primitive("relu_backward", lambda xp, g, y: xp.where(y > 0, g, xp.zeros_like(g)), linear_in="g")
+relu_backward.vjp(g=lambda h, y: relu_backward(h, y), y=lambda h: zeros_p(h, dtype=None))
 
 
 @torch_names
@@ -100,7 +100,7 @@ def prelu(x: Array, weight: Array, /) -> Array:
     count = math.prod(weight.shape)
     if count not in (1, channels):
         raise ShapeError(f"prelu: weight has {count} elements; expected 1, or one for each of the {channels} channels of x")
-    if count != 1 and x.ndim > 1 or weight.ndim > x.ndim:
+    if (count != 1 and x.ndim > 1) or weight.ndim > x.ndim:
         from tensorlite.ops.manipulation import reshape
         weight = reshape(weight, (count,) + (1,) * (x.ndim - 2) if count != 1 else ())
     return where_p(gt_p(x, 0), x, mul_p(weight, x))
@@ -168,13 +168,13 @@ def _gelu_tanh_slope(x: Array) -> Array:
 
 @torch_names
 def gelu(x: Array, /, approximate: str = "none") -> Array:
-    """x Phi(x), Phi the normal distribution function; with ``approximate="tanh"`` its approximation by tanh (Hendrycks and Gimpel, 2016).
+    """x Phi(x), Phi the normal distribution function (Hendrycks and Gimpel, 2016); ``approximate="tanh"`` takes tanh for it.
 
     Errors: ``DTypeError`` for another ``approximate``.
 
     >>> import tensorlite as tl
     >>> tl.nn.functional.gelu(tl.tensor([-1.0, 0.0, 1.0]))
-    tensor([-0.15865526,  0.        ,  0.8413447 ])
+    tensor([-0.1587,  0.    ,  0.8413])
     """
     if approximate == "none":
         return gelu_p(x)
@@ -249,7 +249,7 @@ def softplus(x: Array, /, beta: float = 1.0, threshold: float = 20.0) -> Array:
 
     >>> import tensorlite as tl
     >>> tl.nn.functional.softplus(tl.tensor([0.0, 1000.0]))
-    tensor([6.9314718e-01, 1.0000000e+03])
+    tensor([6.9315e-01, 1.0000e+03])
     """
     return softplus_p(x, beta=beta, threshold=threshold)
 
@@ -282,7 +282,7 @@ def tanhshrink(x: Array, /) -> Array:
 @torch_names
 def hardshrink(x: Array, /, lambd: float = 0.5) -> Array:
     """x where abs(x) > lambd, else 0."""
-    return where_p(gt_p(abs_p(x), lambd), x, 0)
+    return where_p(le_p(abs_p(x), lambd), 0, x)
 
 
 @torch_names
@@ -302,6 +302,8 @@ def glu(x: Array, /, axis: int = -1) -> Array:
     n = x.shape[axis] if x.ndim else 1
     if n % 2:
         raise ShapeError(f"glu: x has {n} elements along axis {axis} (shape {tuple(x.shape)}); expected an even number")
+    if not n:
+        return x
     from tensorlite.ops.manipulation import split
     a, b = split(x, n // 2, axis)
     return mul_p(a, sigmoid_p(b))

@@ -8,8 +8,8 @@ from tensorlite import _dtypes
 from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import KIND, SCALAR
 from tensorlite.ops._names import torch_names
-from tensorlite.ops.comparison import and_p, eq_p, isinf_p, signbit_p
-from tensorlite.ops.creation import ones_p, zeros_p
+from tensorlite.ops.comparison import and_p, eq_p, isinf_p, le_p, or_p, signbit_p
+from tensorlite.ops.creation import zeros_p
 from tensorlite.ops.elementwise import chain, div_p, lift, mul_p, neg_p, positive_p, sub_p, where_p
 from tensorlite.ops.functions import log_p, reciprocal_p, rsqrt_p, sigmoid_p, sqrt_p, square_p
 
@@ -30,7 +30,8 @@ pow_p.vjp(x=lambda g, x, y: chain(g, chain(y, pow_p(x, sub_p(y, 1)))),
           y=lambda g, x, out: chain(g, chain(log_p(_nonzero(x)), out)))
 
 pow_scalar = primitive("pow_scalar", lambda xp, x, *, exponent: xp.pow(x, exponent))
-pow_scalar.deriv(x=lambda g, x, exponent: chain(g, mul_p(_to(x, exponent - 1), exponent)))
+pow_scalar.deriv(x=lambda g, x, exponent: (
+    chain(g, mul_p(_to(x, exponent - 1), exponent)) if exponent != 0 else zeros_p(g, dtype=None)))
 
 exp_base = primitive("exp_base", lambda xp, x, *, base: xp.pow(xp.full_like(x, base), x))
 exp_base.deriv(x=lambda g, out, base: zeros_p(g, dtype=None) if base == 0 else chain(g, mul_p(out, _log(base))))
@@ -58,8 +59,6 @@ def _to(x: Array, exponent: Any) -> Array:
             return reciprocal_p(x)
         if exponent == -0.5:
             return rsqrt_p(x)
-        if exponent == 0:
-            return ones_p(x, dtype=None)
     return pow_scalar(x, exponent=exponent)
 
 
@@ -67,7 +66,7 @@ def _to(x: Array, exponent: Any) -> Array:
 def power(x: Array, y: Array, /) -> Array:
     """x to the power y, broadcast. 0 to the power 0 is 1.
 
-    The gradient with respect to y is 0 where x is 0, and NaN where x is negative. An exponent of 0.5 takes ``sqrt``, 2 ``square``.
+    The gradient with respect to y is 0 where x is 0, NaN where x is negative. Exponents 2 and 0.5 are ``square`` and ``sqrt``.
 
     >>> import tensorlite as tl
     >>> x = tl.tensor([0.0, -3.0], requires_grad=True)
@@ -105,7 +104,7 @@ def atan2(x: Array, y: Array, /) -> Array:
 
     >>> import tensorlite as tl
     >>> tl.atan2(tl.tensor([1.0, -1.0]), -1.0)
-    tensor([ 2.3561945, -2.3561945])
+    tensor([ 2.3562, -2.3562])
     """
     return atan2_p(*lift(x, y))
 
@@ -130,7 +129,8 @@ def hypot(x: Array, y: Array, /) -> Array:
 # ---- logarithms of sums ------------------------------------------------------------------------------------------------
 
 logaddexp_p = primitive("logaddexp", "logaddexp", args="x y", elementwise=True)
-logaddexp_p.vjp(x=lambda g, x, y: chain(g, sigmoid_p(_difference(x, y))), y=lambda g, x, y: chain(g, sigmoid_p(_difference(y, x))))
+logaddexp_p.vjp(x=lambda g, x, y: chain(g, sigmoid_p(_difference(x, y))),
+                y=lambda g, x, y: chain(g, sigmoid_p(_difference(y, x))))
 
 
 def _difference(x: Array, y: Array) -> Array:
@@ -144,7 +144,7 @@ def logaddexp(x: Array, y: Array, /) -> Array:
 
     >>> import tensorlite as tl
     >>> tl.logaddexp(tl.tensor([0.0, 1000.0]), 0.0)
-    tensor([6.9314718e-01, 1.0000000e+03])
+    tensor([6.9315e-01, 1.0000e+03])
     """
     return logaddexp_p(*lift(x, y))
 
@@ -153,14 +153,16 @@ def logaddexp(x: Array, y: Array, /) -> Array:
 def logaddexp2(x: Array, y: Array, /) -> Array:
     """log2(2^x + 2^y) without overflow."""
     ln2 = math.log(2.0)
+    x, y = lift(x, y)
     return mul_p(logaddexp(mul_p(x, ln2), mul_p(y, ln2)), 1 / ln2)
 
 
 @torch_names
 def xlogy(x: Array, y: Array, /) -> Array:
-    """x log(y), 0 where x is 0 whatever y."""
+    """x log(y), 0 where x is 0 unless y is NaN."""
     x, y = lift(x, y)
-    return chain(x, log_p(y))
+    nothing = and_p(eq_p(x, 0), or_p(le_p(y, 0), isinf_p(y)))   # there the gradients are 0 too
+    return mul_p(x, log_p(where_p(nothing, 1, y)))
 
 
 # ---- the sign of one, the size of the other ----------------------------------------------------------------------------

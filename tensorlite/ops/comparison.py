@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite import backends
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import raw
 from tensorlite.ops._names import torch_names
@@ -97,7 +98,8 @@ def isclose(x: Array, y: Array, /, rtol: float = 1e-5, atol: float = 1e-8, equal
 @torch_names
 def allclose(x: Array, y: Array, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether :func:`isclose` holds everywhere, as a Python bool."""
-    return bool(raw(isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)).all())
+    close = raw(isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan))
+    return bool(backends.backend_of(close).to_numpy(close).all())
 
 
 # ---- logic -------------------------------------------------------------------------------------------------------------

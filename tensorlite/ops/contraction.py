@@ -12,23 +12,24 @@ from tensorlite.ops.elementwise import add_p, mul_p, sum_to
 Array = Any
 
 
-def _mt(x: Array) -> Array:
-    return manipulation.matrix_transpose_p(x)
-
-
 # ---- matmul ----------------------------------------------------------------------------------------------------------
 # The primitive takes matrices (batches broadcast); vectors get their axis in the public function, as in the standard.
 
-def _check_matmul(x: Any, y: Any) -> None:
-    if x.shape[-1] != y.shape[-2]:
+def _matmul(xp: Any, x: Any, y: Any, *, tx: bool = False, ty: bool = False) -> Any:
+    return xp.matmul(xp.matrix_transpose(x) if tx else x, xp.matrix_transpose(y) if ty else y)
+
+
+def _check_matmul(x: Any, y: Any, tx: bool = False, ty: bool = False) -> None:
+    if x.shape[-2 if tx else -1] != y.shape[-1 if ty else -2]:
         raise ShapeError(f"matmul: x has shape {tuple(x.shape)} and y has shape {tuple(y.shape)}; the last axis of x ({x.shape[-1]}) must be as long "
                          f"as the second-last of y ({y.shape[-2]})")
     if any(m != n and 1 not in (m, n) for m, n in zip(x.shape[-3::-1], y.shape[-3::-1])):
         raise ShapeError(f"matmul: the batch axes of x {tuple(x.shape[:-2])} and y {tuple(y.shape[:-2])} do not broadcast")
 
 
-matmul_p = primitive("matmul", "matmul", args="x y", linear_in="x y", check=_check_matmul)
-matmul_p.vjp(x=lambda g, y: matmul_p(g, _mt(y)), y=lambda g, x: matmul_p(_mt(x), g))
+matmul_p = primitive("matmul", _matmul, linear_in="x y", check=_check_matmul)   # tx, ty: x or y transposed, as GEMMs take them
+matmul_p.vjp(x=lambda g, y, tx, ty: matmul_p(y, g, tx=ty, ty=True) if tx else matmul_p(g, y, ty=not ty),
+             y=lambda g, x, tx, ty: matmul_p(g, x, tx=True, ty=tx) if ty else matmul_p(x, g, tx=not tx))
 
 
 @torch_names
@@ -193,13 +194,49 @@ def _check_linear(x: Any, w: Any, b: Any) -> None:
 
 def _rows(x: Array) -> Array:
     """Every axis but the last as one."""
-    return x if x.ndim == 2 else manipulation.reshape(x, (-1, x.shape[-1]))
+    return x if x.ndim == 2 else manipulation.reshape(x, (_product(x.shape[:-1]), x.shape[-1]))
+
+
+def _linear_backward(xp: Any, g: Any, x: Any, w: Any, *, needs: tuple[bool, ...]) -> Any:
+    rows = xp.reshape(g, (-1, g.shape[-1])) if g.ndim != 2 else g
+    dx = xp.matmul(g, w) if needs[0] else None
+    dw = xp.matmul(xp.matrix_transpose(rows), xp.reshape(x, (-1, x.shape[-1])) if x.ndim != 2 else x) if needs[1] else None
+    db = xp.sum(rows, axis=0, dtype=g.dtype) if needs[2] else None
+    return tuple([d for d in (dx, dw, db) if d is not None])
 
 
 linear_p = primitive("linear", _linear, linear_in="x w b", check=_check_linear)
-linear_p.vjp(x=lambda g, w: matmul(g, w),
-             w=lambda g, x: matmul_p(_mt(_rows(g)), _rows(x)),
-             b=lambda g, b_shape: sum_to(g, shape=b_shape))
+linear_backward_p = primitive("linear_backward", _linear_backward, outputs=0)
+
+
+def _linear_rule(g: Any, needs: Any, x: Any, w: Any) -> Any:
+    """The three products in one dispatch."""
+    needs = (*needs, False, False)[:3]
+    found = iter(linear_backward_p(g, x, w, needs=needs))
+    return [next(found) if need else None for need in needs]
+
+
+def _linear_backward_rule(h: Any, _: Any, g: Any, x: Any, w: Any, needs: tuple[bool, ...]) -> Any:
+    """dx = g w, dw = g^T x, db = sum g: bilinear, so what flows back are the same products."""
+    found = iter(h)
+    hx, hw, hb = [next(found) if need else None for need in needs]
+    dg, dx, dw = [], None, None
+    if hx is not None:
+        dg.append(linear_p(hx, w, None))
+        dw = matmul_p(_rows(g), _rows(hx), tx=True)
+    if hw is not None:
+        dg.append(linear_p(x, hw, None))
+        dx = matmul(g, hw)
+    if hb is not None:
+        dg.append(manipulation.broadcast_to(hb, g.shape))
+    total = None
+    for term in dg:
+        total = term if total is None else add_p(total, term)
+    return total, dx, dw
+
+
+linear_p.vjp_all(_linear_rule)
+linear_backward_p.vjp_all(_linear_backward_rule)
 
 
 # ---- einsum ----------------------------------------------------------------------------------------------------------

@@ -27,10 +27,11 @@ def _slide(xp: Any, x: Any, *, axis: int, before: int, after: int, fill: float =
 
     def fillers(count: int) -> list[Any]:
         return [xp.full((*x.shape[:axis], count, *x.shape[axis + 1:]), fill, dtype=x.dtype)] if count > 0 else []
+
     return xp.concat([*fillers(before), part, *fillers(after)], axis=axis)
 
 
-slide_p = primitive("slide", _slide, view=True)
+slide_p = primitive("slide", _slide, view=True, check=check_axes("diff", one=True))
 slide_p.vjp(x=lambda g, axis, before, after: slide_p(g, axis=axis, before=-before, after=-after))
 slide_p.jvp(x=lambda t, axis, before, after: slide_p(t, axis=axis, before=before, after=after))
 
@@ -53,7 +54,8 @@ def _recur(xp: Any, a: Any, b: Any, *, axis: int, reverse: bool = False) -> Any:
 
 def _next(x: Any, axis: int, reverse: bool, fill: float = 0) -> Any:
     """The element that comes next in the direction of the recurrence; ``fill`` at the end."""
-    return slide_p(x, axis=axis, before=1, after=-1, fill=fill) if reverse else slide_p(x, axis=axis, before=-1, after=1, fill=fill)
+    step = 1 if reverse else -1
+    return slide_p(x, axis=axis, before=step, after=-step, fill=fill)
 
 
 def _recur_a(g: Any, a: Any, out: Any, axis: int, reverse: bool) -> Any:

@@ -5,12 +5,12 @@ from typing import Any
 
 from tensorlite import backends
 from tensorlite._state import current
-from tensorlite.engine.primitive import primitive
+from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import KIND, SCALAR, Value, provide
 from tensorlite.errors import DTypeError
 from tensorlite.ops._names import torch_names
-from tensorlite.ops.comparison import eq_p, gt_p, le_p, lt_p, or_p
-from tensorlite.ops.creation import asarray, full_p, zeros_p
+from tensorlite.ops.comparison import eq_p, gt_p, lt_p, or_p
+from tensorlite.ops.creation import asarray, zeros_p
 
 Array = Any   # a Tensor, or a raw array of a backend: what goes in decides what comes out
 
@@ -57,7 +57,7 @@ def _sum_to(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
 sum_to = primitive("sum_to", _sum_to, linear_in="x")
 sum_to.vjp(x=lambda g, x_shape: expand(g, shape=x_shape))
 
-expand = primitive("expand", lambda xp, x, *, shape: xp.broadcast_to(x, shape), linear_in="x", view=True)
+expand: Primitive = primitive("expand", lambda xp, x, *, shape: xp.broadcast_to(x, shape), linear_in="x", view=True)
 expand.vjp(x=lambda g, x_shape: sum_to(g, shape=x_shape))
 
 
@@ -109,7 +109,7 @@ def multiply(x: Array, y: Array, /) -> Array:
 
 # ---- negative ----------------------------------------------------------------------------------------------------------
 
-neg_p = primitive("neg", "negative", linear_in="x")
+neg_p: Primitive = primitive("neg", "negative", linear_in="x")
 neg_p.deriv(x=lambda g: neg_p(g))
 
 
@@ -245,7 +245,8 @@ def minimum(x: Array, y: Array, /) -> Array:
 # At a bound the gradient goes to x, as in PyTorch. Bounds that are tensors get the gradient of what they cut off.
 
 def _clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
-    return xp.clip(x, low, high)
+    out = x if low is None else xp.maximum(x, low)   # the standard's clip leaves min > max open
+    return out if high is None else xp.minimum(out, high)
 
 
 clip_p = primitive("clip", _clip)

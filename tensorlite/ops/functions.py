@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorlite import _dtypes
 from tensorlite.backends import _erf
-from tensorlite.engine.primitive import primitive
+from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.comparison import isfinite_p
 from tensorlite.ops.creation import zeros_p
@@ -33,7 +33,7 @@ def abs(x: Array, /) -> Array:
     return abs_p(x)
 
 
-sign_p = primitive("sign", "sign")
+sign_p: Primitive = primitive("sign", "sign")
 sign_p.deriv(x=lambda g: zeros_p(g, dtype=None))
 
 
@@ -106,7 +106,7 @@ def exp(x: Array, /) -> Array:
 
     >>> import tensorlite as tl
     >>> tl.exp(tl.tensor([0.0, 1.0]))
-    tensor([1.       , 2.7182817])
+    tensor([1.    , 2.7183])
     """
     return exp_p(x)
 
@@ -183,7 +183,7 @@ def sin(x: Array, /) -> Array:
     return sin_p(x)
 
 
-cos_p = primitive("cos", "cos")
+cos_p: Primitive = primitive("cos", "cos")
 cos_p.deriv(x=lambda g, x: neg_p(chain(g, sin_p(x))))
 
 
@@ -250,7 +250,7 @@ def sinh(x: Array, /) -> Array:
     return sinh_p(x)
 
 
-cosh_p = primitive("cosh", "cosh")
+cosh_p: Primitive = primitive("cosh", "cosh")
 cosh_p.deriv(x=lambda g, x: chain(g, sinh_p(x)))
 
 
@@ -263,8 +263,8 @@ def cosh(x: Array, /) -> Array:
 tanh_p = primitive("tanh", "tanh")
 tanh_p.deriv(x=lambda g, out: tanh_backward(g, out))
 
-tanh_backward = primitive("tanh_backward", lambda xp, g, out: g * (1.0 - out * out), elementwise=True, linear_in="g")
-tanh_backward.vjp(g=lambda h, out: tanh_backward(h, out), out=lambda h, g, out: mul_p(chain(h, chain(g, out)), -2))
+tanh_backward: Primitive = primitive("tanh_backward", lambda xp, g, y: g * (1.0 - y * y), elementwise=True, linear_in="g")
+tanh_backward.vjp(g=lambda h, y: tanh_backward(h, y), y=lambda h, g, y: mul_p(chain(h, chain(g, y)), -2))
 
 
 @torch_names
@@ -377,8 +377,8 @@ def _sigmoid(xp: Any, x: Any) -> Any:
 sigmoid_p = primitive("sigmoid", _sigmoid)
 sigmoid_p.deriv(x=lambda g, out: sigmoid_backward(g, out))
 
-sigmoid_backward = primitive("sigmoid_backward", lambda xp, g, out: g * out * (1.0 - out), elementwise=True, linear_in="g")
-sigmoid_backward.vjp(g=lambda h, out: sigmoid_backward(h, out), out=lambda h, g, out: chain(h, chain(g, sub_p(1, mul_p(out, 2)))))
+sigmoid_backward: Primitive = primitive("sigmoid_backward", lambda xp, g, y: g * y * (1.0 - y), elementwise=True, linear_in="g")
+sigmoid_backward.vjp(g=lambda h, y: sigmoid_backward(h, y), y=lambda h, g, y: chain(h, chain(g, sub_p(1, mul_p(y, 2)))))
 
 
 @torch_names
@@ -416,7 +416,7 @@ def erf(x: Array, /) -> Array:
 
     >>> import tensorlite as tl
     >>> tl.erf(tl.tensor([0.0, 1.0]))
-    tensor([0.       , 0.8427008])
+    tensor([0.    , 0.8427])
     """
     return erf_p(x)
 

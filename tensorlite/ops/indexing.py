@@ -19,7 +19,7 @@ from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import KIND, RAW, Provided, Value, new, provide, raw
 from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError
 from tensorlite.ops._names import torch_names
-from tensorlite.ops.elementwise import add_p, cast_p, chain, expand
+from tensorlite.ops.elementwise import add_p, cast_p, expand, mul_p, where_p
 
 Array = Any
 
@@ -155,10 +155,35 @@ def _width(entry: Any) -> int:
     return int(entry.ndim) if hasattr(entry, "dtype") and _dtypes.kind(entry.dtype) == "b" else 1
 
 
+def _within(s: slice, n: int) -> slice:
+    """The same slice with bounds inside the axis: beyond them the standard leaves the result open."""
+    start, stop, step = s.indices(n)
+    if not len(range(start, stop, step)):
+        return slice(0, 0)
+    return slice(start, None if stop < 0 else stop, step)
+
+
+def _standard(shape: tuple[int, ...], spec: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A basic index as the standard takes it: an entry for each axis."""
+    lengths = iter(shape)
+    taken = sum(_width(e) for e in spec)
+    out: list[Any] = []
+    for entry in spec:
+        if entry is Ellipsis:
+            out += [_ALL] * (len(shape) - taken)
+            for _ in range(len(shape) - taken):
+                next(lengths)
+        else:
+            out.append(_within(entry, next(lengths)) if entry.__class__ is slice else entry)
+            if entry.__class__ is int:
+                next(lengths)
+    return tuple(out)
+
+
 def _select(xp: Any, x: Any, *indices: Any, spec: tuple[Any, ...], op: str = "getitem") -> Any:
     if not indices:
         _check_index(x, spec=spec, op=op)
-        return x[spec]
+        return x[_standard(x.shape, spec)]
     _check_index(x, *indices, spec=spec, op=op)
     taken = sum(_width(e) for e in _fill(spec, indices))
     key: list[Any] = []        # what x is indexed with first: slices and new axes only
@@ -170,7 +195,7 @@ def _select(xp: Any, x: Any, *indices: Any, spec: tuple[Any, ...], op: str = "ge
             key += [_ALL] * (x.ndim - taken)
             axis += x.ndim - taken
         elif entry is None or entry.__class__ is slice:
-            key.append(entry)
+            key.append(entry if entry is None else _within(entry, x.shape[len(key) - key.count(None)]))
             axis += 1
         elif entry.__class__ is int:
             key.append(_ALL)
@@ -221,7 +246,7 @@ def _put(xp: Any, x: Any, v: Any, *indices: Any, spec: tuple[Any, ...], op: str 
     v = xp.astype(v, x.dtype, copy=False)
     if not indices:
         _check_index(x, spec=spec, op=op)
-        out[spec] = _drop_ones(xp, v, out[spec].ndim)
+        _assign(xp, out, spec, v)
         return out
     places = _places(xp, tuple(x.shape), indices, spec, op)
     v = xp.reshape(xp.broadcast_to(_drop_ones(xp, v, places.ndim), places.shape), (-1,))
@@ -229,6 +254,13 @@ def _put(xp: Any, x: Any, v: Any, *indices: Any, spec: tuple[Any, ...], op: str 
     for k, place in enumerate(_ints(xp, places)):   # one by one: the standard assigns to no array of integers; the last one wins
         out[place] = v[k]
     return xp.reshape(out, x.shape)
+
+
+def _assign(xp: Any, out: Any, spec: tuple[Any, ...], v: Any) -> None:
+    spec = _standard(out.shape, spec)
+    v = xp.broadcast_to(_drop_ones(xp, v, out[spec].ndim), out[spec].shape)
+    spec = tuple([s for s in spec if s is not None])   # the standard assigns to no new axes
+    out[spec] = xp.reshape(v, out[spec].shape)
 
 
 def _drop_ones(xp: Any, v: Any, ndim: int) -> Any:
@@ -243,7 +275,7 @@ def _ints(xp: Any, places: Any) -> list[int]:
 def _put_add(xp: Any, v: Any, *indices: Any, spec: tuple[Any, ...], shape: tuple[int, ...], op: str = "put_add") -> Any:
     out = xp.zeros(shape, dtype=v.dtype)
     if not indices:
-        out[spec] = v
+        _assign(xp, out, spec, v)
         return out
     places = _places(xp, shape, indices, spec, op)
     out, v = xp.reshape(out, (-1,)), xp.reshape(xp.broadcast_to(v, places.shape), (-1,))
@@ -322,7 +354,7 @@ put_p = primitive("put", _put, linear_in="x v", check=_check_put)
 def _put_v(g: Any, indices: Any, spec: tuple[Any, ...], x_shape: tuple[int, ...], v_shape: tuple[int, ...]) -> Any:
     g = getitem_p(g, *indices, spec=spec)
     if any(_dtypes.kind(i.dtype) != "b" for i in indices):   # where an element was written twice, only the last value counts
-        g = chain(g, cast_p(winners_p(raw(g), *indices, spec=spec, shape=x_shape), dtype=g.dtype))
+        g = where_p(winners_p(g, *indices, spec=spec, shape=x_shape), g, 0)
     return g
 
 
@@ -394,9 +426,9 @@ def write(x: Any, value: Any, arrays: tuple[Any, ...], spec: tuple[Any, ...], op
     for other in (value, *arrays):
         if isinstance(other, Value) and other.level:
             inplace.outside(op)
-    tracked = (x.requires_grad or (isinstance(value, Value) and value.requires_grad)) and not current().record_from
+    tracked = (x.tracked or (isinstance(value, Value) and value.tracked)) and not current().record_from
     tracked = tracked and Provided.is_differentiable(x.dtype)
-    if isinstance(value, Value) and value.requires_grad and value.value.ndim and value.value.shape[0] == 1:
+    if isinstance(value, Value) and value.tracked and value.value.ndim and value.value.shape[0] == 1:
         value = _without_leading_ones(value)
     values = [raw(a) for a in (x, value, *arrays)]
     target = values[0]
@@ -407,16 +439,19 @@ def write(x: Any, value: Any, arrays: tuple[Any, ...], spec: tuple[Any, ...], op
                               f"{backends.backend_of(given).device_of(given)}; move them to one device with .to(device)")
     inplace.writable(x, op)
     try:
-        backend.put(target, values[1], tuple(values[2:]), spec)
+        if "inplace" in backend.capabilities:
+            backend.assign(target, _fill(spec, values[2:]), values[1])
+        else:
+            backend.assign(target, Ellipsis, put_p(*values, spec=spec, op=op))
     except (IndexError, ValueError, TypeError) as error:
         _check_put(*values, spec=spec, op=op)
         raise DTypeError(f"{op}: {error}") from error
     result = new(target)
     if tracked:
         args = (x, value, *arrays)
-        mask = sum(1 << i for i, a in enumerate(args[:2]) if isinstance(a, Value) and a.requires_grad)
+        mask = sum(1 << i for i, a in enumerate(args[:2]) if isinstance(a, Value) and a.tracked)
         result.node = tape.record(put_p, args, values, mask, target, {"spec": spec})
-        result.requires_grad = True
+        result.tracked = True
     return inplace.become(x, result, op, written=True)
 
 
@@ -510,32 +545,6 @@ def gather(x: Array, axis: int | None = None, index: Any = None, *, dim: int | N
     return getitem_p(x, *arrays, spec=spec, op="gather")
 
 
-@torch_names
-def take_along_axis(x: Array, indices: Any, /, axis: int | None = -1) -> Array:
-    """:func:`gather` with x and indices broadcast against each other apart from ``axis``; no axis: of the flattened x."""
-    indices = _indices("take_along_axis", x, indices)
-    if axis is None:
-        from tensorlite.ops.manipulation import reshape_p
-        x, indices, axis = reshape_p(x, shape=(prod(x.shape),)), reshape_p(indices, shape=(prod(indices.shape),)), 0
-    axis = _axis("take_along_axis", x, axis)
-    if x.ndim != indices.ndim:
-        raise ShapeError(f"take_along_axis: x has {x.ndim} axes and indices have {indices.ndim}; they need the same number")
-    try:
-        shape = list(np.broadcast_shapes(*[tuple(1 if a == axis else n for a, n in enumerate(v.shape)) for v in (x, indices)]))
-    except ValueError:
-        raise ShapeError(f"take_along_axis: indices of shape {tuple(indices.shape)} do not broadcast with x of shape "
-                         f"{tuple(x.shape)} apart from axis {axis}") from None
-    for_x, for_index = list(shape), list(shape)
-    for_x[axis], for_index[axis] = x.shape[axis], indices.shape[axis]
-    x = x if tuple(x.shape) == tuple(for_x) else expand(x, shape=tuple(for_x))
-    indices = indices if tuple(indices.shape) == tuple(for_index) else expand(indices, shape=tuple(for_index))
-    arrays, spec, _ = _along("take_along_axis", x, axis, indices)
-    return getitem_p(x, *arrays, spec=spec, op="take_along_axis")
-
-
-take_along_dim = take_along_axis
-
-
 def _source(op: str, index: Array, src: Any) -> Any:
     """What is scattered: a number, or the part of src that index has a place for."""
     if not hasattr(src, "shape") or not src.ndim:
@@ -567,7 +576,7 @@ def scatter_add(x: Array, axis: int, index: Any, src: Any) -> Array:
     arrays, spec, _ = _along("scatter_add", x, axis, index)
     src = _source("scatter_add", index, src)
     if not hasattr(src, "shape") or not src.ndim:
-        src = expand(cast_p(Provided.asarray(src) if not hasattr(src, "shape") else src, dtype=x.dtype), shape=tuple(index.shape))   # type: ignore[attr-defined]
+        src = expand(cast_p(src if hasattr(src, "shape") else index_array(x, np.asarray(src)), dtype=x.dtype), shape=tuple(index.shape))
     return add_p(x, put_add_p(src, *arrays, spec=spec, shape=tuple(x.shape), op="scatter_add"))
 
 
@@ -577,7 +586,6 @@ def index_add(x: Array, axis: int, index: Any, src: Array, *, alpha: float = 1) 
     index = _indices("index_add", x, index)
     spec = (*[_ALL] * _axis("index_add", x, axis), ARRAY, Ellipsis)
     if alpha != 1:
-        from tensorlite.ops.elementwise import mul_p
         src = mul_p(src, alpha)
     return add_p(x, put_add_p(src, index, spec=spec, shape=tuple(x.shape), op="index_add"))
 
@@ -602,7 +610,7 @@ def index_put(x: Array, indices: tuple[Any, ...], values: Any, accumulate: bool 
     if not accumulate:
         return put_p(x, values, *arrays, spec=spec, op="index_put")
     part = np.broadcast_to(np.zeros(()), tuple(x.shape))[_fill(spec, [np.asarray(_host(new(raw(a)))) for a in arrays])].shape
-    values = cast_p(values if hasattr(values, "shape") else Provided.asarray(values), dtype=x.dtype)   # type: ignore[attr-defined]
+    values = cast_p(values if hasattr(values, "shape") else index_array(x, np.asarray(values)), dtype=x.dtype)
     return add_p(x, put_add_p(expand(values, shape=part), *arrays, spec=spec, shape=tuple(x.shape), op="index_put"))
 
 
@@ -616,3 +624,21 @@ def masked_select(x: Array, mask: Array, /) -> Array:
         shape = np.broadcast_shapes(tuple(x.shape), tuple(mask.shape))
         x, mask = expand(x, shape=shape), expand(mask, shape=shape)
     return getitem_p(x, mask, spec=(ARRAY, Ellipsis), op="masked_select")
+
+
+@torch_names
+def masked_fill(x: Array, mask: Array, value: Any, /) -> Array:
+    """``value`` (a number or a zero-dimensional tensor) where the mask is true, x elsewhere; the mask is broadcast to x."""
+    mask = _indices("masked_fill", x, mask, kinds="b")
+    return where_p(mask, cast_p(value, dtype=x.dtype) if hasattr(value, "dtype") and value.dtype != x.dtype else value, x)
+
+
+def masked_scatter(x: Array, mask: Array, source: Array, /) -> Array:
+    """x with the elements where the mask is true replaced, in order, by the first elements of ``source``."""
+    mask = _indices("masked_scatter", x, mask, kinds="b")
+    if tuple(mask.shape) != tuple(x.shape):
+        mask = expand(mask, shape=tuple(x.shape))
+    count = int(raw(mask).sum()) if hasattr(raw(mask), "sum") else int(np.asarray(raw(mask)).sum())
+    from tensorlite.ops.manipulation import reshape_p
+    flat = reshape_p(source, shape=(prod(source.shape),))
+    return put_p(x, getitem_p(flat, spec=(slice(count), Ellipsis)), mask, spec=(ARRAY, Ellipsis), op="masked_scatter")

@@ -42,7 +42,8 @@ def _same_shape(name: str, input: Array, target: Array) -> None:
 
 softmax_cross_entropy_p = primitive(
     "softmax_cross_entropy", lambda xp, logits, labels, weight, *, ignore_index, label_smoothing, reduction:
-    _reference(xp, logits, labels, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction), outputs=2)
+    _reference(xp, logits, labels, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction),
+    outputs=2, visible=1)
 
 cross_entropy_loss_p = primitive(
     "cross_entropy_loss", lambda xp, logits, labels, weight, *, ignore_index, label_smoothing, reduction:
@@ -82,14 +83,12 @@ def _terms(xp: Any, labels: Any, weight: Any, *, classes: int, dtype: Any, ignor
 terms_p = primitive("cross_entropy_terms", _terms, outputs=2, discrete=True)
 
 
-def _softmax_cross_entropy_rule(g: Any, out: Any, labels: Any, weight: Any, logits_shape: Any, logits_dtype: Any, ignore_index: int,
-                                label_smoothing: float, reduction: str) -> Any:
-    of_loss, of_grad = g
+def _softmax_cross_entropy_rule(g: Any, out: Any, labels: Any, weight: Any, options: dict[str, Any]) -> Any:
+    of_loss, of_grad = g if isinstance(g, list) else (g, None)
     grad = out[1]
     total = None if of_loss is None else scale_rows_p(of_loss, grad)
     if of_grad is not None:   # second order: softmax is had back from the gradient, so the logits need not be kept
-        a, b = terms_p(labels, weight, classes=logits_shape[1], dtype=logits_dtype, ignore_index=ignore_index,
-                       label_smoothing=label_smoothing, reduction=reduction)
+        a, b = terms_p(labels, weight, classes=grad.shape[1], dtype=grad.dtype, **options)
         p = mul_p(add_p(grad, b), where(a == 0, a, 1 / where(a == 0, a + 1, a)))
         ph = mul_p(p, of_grad)
         second = mul_p(a, sub_p(ph, mul_p(p, sum_p(ph, axis=-1, keepdims=True))))
@@ -134,6 +133,9 @@ def cross_entropy(input: Array, target: Array, weight: Array | None = None, *, i
     >>> tl.nn.functional.cross_entropy(logits, tl.tensor([0, 0, 1]))
     tensor(0.3583)
     """
+    kind = target.dtype.kind if isinstance(target, Value) and target.level == 0 else "?"
+    if kind in "iu" and target.ndim == 1 and input.ndim == 2 and _recording(input):   # the everyday case
+        return softmax_cross_entropy_p(input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction)
     kind = _dtypes.kind(target.dtype) if hasattr(target, "dtype") else "?"
     if kind not in "iuf":
         raise DTypeError(f"cross_entropy: target has dtype {getattr(target, 'dtype', type(target).__name__)}; expected integer class labels or floating probabilities")
@@ -142,7 +144,7 @@ def cross_entropy(input: Array, target: Array, weight: Array | None = None, *, i
     rows, labels = _rows_of("cross_entropy", input, target)
     options = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction}
     if _recording(input):
-        loss = softmax_cross_entropy_p(rows, labels, weight, **options)[0]
+        loss = softmax_cross_entropy_p(rows, labels, weight, **options)
     else:
         loss = cross_entropy_loss_p(rows, labels, weight, **options)
     return manipulation.reshape(loss, target.shape) if reduction == "none" and target.ndim != 1 else loss

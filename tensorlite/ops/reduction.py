@@ -23,8 +23,7 @@ def floating(xp: Any, x: Any) -> Any:
 
 
 def _cast(x: Any, dtype: Any) -> Any:
-    dtype = as_dtype(dtype)
-    return x if x.dtype == dtype else cast_p(x, dtype=dtype)
+    return cast_p(x, dtype=as_dtype(dtype))
 
 
 # ---- spread: the adjoint of a sum (or a mean), which puts the reduced axes back ------------------------------------------
@@ -66,8 +65,14 @@ def sum(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = 
 
 # ---- mean --------------------------------------------------------------------------------------------------------------
 
-mean_p = primitive("mean", lambda xp, x, *, axis=None, keepdims=False: xp.mean(floating(xp, x), axis=axis, keepdims=keepdims),
-                   linear_in="x", check=check_axes("mean"))
+def _mean(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+    x = floating(xp, x)
+    if 0 in x.shape and not count_along(x.shape, axis):   # nan as from the library, without its warning
+        return xp.sum(x, axis=axis, keepdims=keepdims) + xp.nan
+    return xp.mean(x, axis=axis, keepdims=keepdims)
+
+
+mean_p = primitive("mean", _mean, linear_in="x", check=check_axes("mean"))
 mean_p.vjp(x=lambda g, axis, keepdims, x_shape: spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims, mean=True))
 
 
@@ -87,7 +92,8 @@ def mean(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any =
 def _shares(xp: Any, x: Any, extreme: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     if not keepdims:
         extreme = xp.reshape(extreme, kept_shape(x.shape, axis))
-    ties = xp.astype((x == extreme) | (xp.isnan(x) & xp.isnan(extreme)), x.dtype)   # a nan takes the gradient of an extreme that is nan
+    # where the extreme is nan, the nans are what it depends on
+    ties = xp.astype((x == extreme) | (xp.isnan(x) & xp.isnan(extreme)), x.dtype)
     return ties / xp.sum(ties, axis=axis, keepdims=True)
 
 
@@ -111,7 +117,7 @@ min_p.vjp(x=_extreme_rule)
 def max(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest element over ``axis``, and only that (PyTorch's ``max(dim)`` gives the indices too: see ``argmax``, ``topk``).
 
-    Elements that tie share the gradient equally; a nan anywhere makes the result nan. ``ShapeError`` if there is nothing to reduce.
+    Elements that tie share the gradient equally; a nan anywhere makes the result nan. ``ShapeError`` if there is nothing.
 
     >>> import tensorlite as tl
     >>> x = tl.tensor([1.0, 5.0, 5.0], requires_grad=True)
@@ -137,7 +143,8 @@ all_p = primitive("all", lambda xp, x, *, axis=None, keepdims=False: xp.all(x, a
 any_p = primitive("any", lambda xp, x, *, axis=None, keepdims=False: xp.any(x, axis=axis, keepdims=keepdims), discrete=True,
                   check=check_axes("any"))
 count_nonzero_p = primitive("count_nonzero", lambda xp, x, *, axis=None, keepdims=False: xp.sum(
-    xp.astype(x != xp.zeros((), dtype=x.dtype), xp.int64), axis=axis, keepdims=keepdims), discrete=True, check=check_axes("count_nonzero"))
+    xp.astype(x != xp.zeros((), dtype=x.dtype), xp.int64), axis=axis, keepdims=keepdims), discrete=True,
+                            check=check_axes("count_nonzero"))
 
 
 @torch_names

@@ -22,13 +22,13 @@ def _check_along(name: str) -> Any:
         if not hasattr(indices, "dtype") or str(indices.dtype).rpartition(".")[2][:3] not in ("int", "uin"):
             raise DTypeError(f"{name}: indices have dtype {getattr(indices, 'dtype', type(indices).__name__)}; expected integers")
         if indices.ndim != x.ndim:
-            raise ShapeError(f"{name}: indices have shape {tuple(indices.shape)} and x {tuple(x.shape)}; expected as many axes, all but axis "
-                             f"{axis} of equal length or 1")
+            raise ShapeError(f"{name}: indices have shape {tuple(indices.shape)} and x {tuple(x.shape)}; expected as many axes, "
+                             f"all but axis {axis} of equal length or 1")
     return check
 
 
-take_along_axis_p = primitive("take_along_axis", lambda xp, x, indices, *, axis=-1, unique=False: xp.take_along_axis(x, indices, axis=axis),
-                              linear_in="x", check=_check_along("take_along_axis"))
+take_along_axis_p = primitive("take_along_axis", lambda xp, x, indices, *, axis=-1, unique=False: xp.take_along_axis(
+    x, indices, axis=axis), linear_in="x", check=_check_along("take_along_axis"))
 take_along_axis_p.vjp(x=lambda g, indices, axis, unique, x_shape: put_along_axis_p(
     g, indices, axis=axis, size=x_shape[axis], unique=unique))
 
@@ -65,10 +65,10 @@ take_along_dim = take_along_axis
 
 # ---- argmax, argmin ----------------------------------------------------------------------------------------------------
 
-argmax_p = primitive("argmax", lambda xp, x, *, axis=None, keepdims=False: xp.argmax(x, axis=axis, keepdims=keepdims), discrete=True,
-                     check=check_axes("argmax", needs_elements=True, one=True))
-argmin_p = primitive("argmin", lambda xp, x, *, axis=None, keepdims=False: xp.argmin(x, axis=axis, keepdims=keepdims), discrete=True,
-                     check=check_axes("argmin", needs_elements=True, one=True))
+argmax_p = primitive("argmax", lambda xp, x, *, axis=None, keepdims=False: xp.argmax(x, axis=axis, keepdims=keepdims),
+                     discrete=True, check=check_axes("argmax", needs_elements=True, one=True))
+argmin_p = primitive("argmin", lambda xp, x, *, axis=None, keepdims=False: xp.argmin(x, axis=axis, keepdims=keepdims),
+                     discrete=True, check=check_axes("argmin", needs_elements=True, one=True))
 
 
 @torch_names
@@ -96,7 +96,7 @@ argwhere_p = primitive("argwhere", lambda xp, x: xp.stack(xp.nonzero(x), axis=-1
 
 @torch_names
 def nonzero(x: Array, /, *, as_tuple: bool = True) -> Any:
-    """The indices of the elements that are not zero, one array an axis; with ``as_tuple=False`` (PyTorch's default) ``argwhere(x)``.
+    """The indices of the elements that are not zero, one array an axis; ``argwhere(x)`` with PyTorch's ``as_tuple=False``.
 
     >>> import tensorlite as tl
     >>> tl.nonzero(tl.tensor([0.0, 2.0, 0.0, 3.0]))
@@ -145,12 +145,13 @@ sort_p = primitive("sort", lambda xp, x, *, axis=-1, descending=False, stable=Tr
     x, axis=axis, descending=descending, stable=stable), check=check_axes("sort", one=True))
 sort_p.vjp(x=lambda g, x, axis, descending, x_shape: put_along_axis_p(
     g, argsort_p(x, axis=axis, descending=descending), axis=axis, size=x_shape[axis], unique=True) if x_shape else g)
-sort_p.jvp(x=lambda t, x, axis, descending: take_along_axis_p(t, argsort_p(x, axis=axis, descending=descending), axis=axis, unique=True))
+sort_p.jvp(x=lambda t, x, axis, descending: take_along_axis_p(
+    t, argsort_p(x, axis=axis, descending=descending), axis=axis, unique=True))
 
 
 @torch_names
 def sort(x: Array, /, axis: int = -1, descending: bool = False, *, stable: bool = True) -> Array:
-    """x in ascending order along ``axis`` (nan last), or descending; only the values (PyTorch gives indices too: see ``argsort``).
+    """x in ascending order along ``axis`` (nan last), or descending; only the values (PyTorch's gives indices too: ``argsort``).
 
     >>> import tensorlite as tl
     >>> tl.sort(tl.tensor([2.0, 3.0, 1.0]), descending=True)
@@ -182,7 +183,7 @@ class TopK(NamedTuple):
 def _argtopk(xp: Any, x: Any, *, k: int, axis: int, largest: bool, sorted: bool) -> Any:
     axis %= x.ndim
     order = xp.argsort(x, axis=axis, descending=largest)
-    return order[(slice(None),) * axis + (slice(0, k),)]
+    return order[(slice(None),) * axis + (slice(0, k), ...)]
 
 
 argtopk_p = primitive("argtopk", _argtopk, discrete=True)
@@ -190,9 +191,9 @@ argtopk_p = primitive("argtopk", _argtopk, discrete=True)
 
 @torch_names
 def topk(x: Array, /, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> TopK:
-    """The ``k`` largest (or smallest) elements along ``axis`` and their indices, in order if ``sorted``; which of equal ones is left open.
+    """The ``k`` largest (or smallest) elements along ``axis`` and their indices, in order if ``sorted``.
 
-    ``OutOfRangeError`` if there are fewer than ``k``. nan counts as the largest.
+    Which ones of equal elements is left open. ``OutOfRangeError`` if there are fewer than ``k``. nan counts as the largest.
 
     >>> import tensorlite as tl
     >>> tl.topk(tl.tensor([1.0, 4.0, 3.0]), 2)
@@ -235,7 +236,7 @@ bincount_p = primitive("bincount", lambda xp, x, *, size: xp.sum(
 
 @torch_names
 def bincount(x: Array, /, weights: Array | None = None, minlength: int = 0) -> Array:
-    """out[i] = how often i is in ``x`` (one axis, integers from 0), or the sum of the ``weights`` where it is; at least ``minlength`` long.
+    """out[i] = how often i is in ``x`` (one axis, integers from 0), or the sum of the ``weights`` there; ``minlength`` or longer.
 
     >>> import tensorlite as tl
     >>> tl.bincount(tl.tensor([0, 2, 2]))

@@ -64,12 +64,13 @@ def unique_inverse(x: Array, /) -> UniqueInverse:
 
 @torch_names
 def unique_all(x: Array, /) -> UniqueAll:
-    """The distinct elements of x, where each is first in x flattened, for each element of x which it is, and how often each is there."""
+    """The distinct elements of x, where each is first in x flattened, which of them each element of x is, and their counts."""
     return UniqueAll(*unique_all_p(x))
 
 
 @torch_names
-def unique(x: Array, /, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None) -> Any:
+def unique(x: Array, /, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+           axis: int | None = None) -> Any:
     """PyTorch's ``unique``: the distinct elements in ascending order, then if asked for the inverse indices and the counts.
 
     >>> import tensorlite as tl

@@ -9,7 +9,7 @@ from tensorlite.errors import DTypeError
 from tensorlite.ops._axes import Axis, check_axes, count_along
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.cumulative import cumprod_p, slide_p
-from tensorlite.ops.elementwise import mul_p, neg_p, sub_p
+from tensorlite.ops.elementwise import div_p, mul_p, neg_p, sub_p
 from tensorlite.ops.reduction import _cast, axes, floating, mean_p, shares_p, spread_p, sum_p
 
 Array = Any
@@ -49,9 +49,14 @@ def _positive(axis: Any, ndim: int) -> tuple[int, ...]:
 prod_p = primitive("prod", _prod, check=check_axes("prod"))
 prod_p.vjp(x=_prod_rule)
 
+
 # The reduced axes moved to the end and joined into one, and back again.
-flatten_axes_p = primitive("flatten_axes", lambda xp, x, *, axis: xp.reshape(
-    xp.permute_dims(x, _front(x.ndim, axis) + axis), (*[x.shape[a] for a in _front(x.ndim, axis)], count_along(x.shape, axis))), linear_in="x")
+def _flatten_axes(xp: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
+    front = _front(x.ndim, axis)
+    return xp.reshape(xp.permute_dims(x, front + axis), (*[x.shape[a] for a in front], count_along(x.shape, axis)))
+
+
+flatten_axes_p = primitive("flatten_axes", _flatten_axes, linear_in="x")
 flatten_axes_p.vjp(x=lambda g, axis, x_shape: restore_axes_p(g, axis=axis, shape=x_shape))
 
 
@@ -95,11 +100,14 @@ def prod(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any =
 # ---- var, std ----------------------------------------------------------------------------------------------------------
 
 def _var(xp: Any, x: Any, *, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
-    return xp.var(floating(xp, x), axis=axis, correction=correction, keepdims=keepdims)
+    x = floating(xp, x)
+    if count_along(x.shape, axis) <= correction:   # nan as from the library, without its warning
+        return xp.sum(x, axis=axis, keepdims=keepdims) + xp.nan
+    return xp.var(x, axis=axis, correction=correction, keepdims=keepdims)
 
 
 def _std(xp: Any, x: Any, *, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
-    return xp.std(floating(xp, x), axis=axis, correction=correction, keepdims=keepdims)
+    return xp.sqrt(_var(xp, x, axis=axis, correction=correction, keepdims=keepdims))
 
 
 def _deviation(x: Any, axis: Any) -> Any:
@@ -113,7 +121,8 @@ def _freedom(shape: tuple[int, ...], axis: Any, correction: float) -> float:
 
 var_p = primitive("var", _var, check=check_axes("var"))
 var_p.vjp(x=lambda g, x, axis, correction, keepdims, x_shape: mul_p(
-    spread_p(mul_p(g, 2 * _freedom(x_shape, axis, correction)), shape=x_shape, axis=axis, keepdims=keepdims), _deviation(x, axis)))
+    spread_p(mul_p(g, 2 * _freedom(x_shape, axis, correction)), shape=x_shape, axis=axis, keepdims=keepdims),
+    _deviation(x, axis)))
 
 std_p = primitive("std", _std, check=check_axes("std"))
 std_p.vjp(x=lambda g, x, out, axis, correction, keepdims, x_shape: mul_p(
@@ -125,6 +134,11 @@ def _correction(correction: float, unbiased: bool | None) -> float:
     return correction if unbiased is None else int(unbiased)
 
 
+def _flag(axis: Any, unbiased: bool | None) -> tuple[Any, bool | None]:
+    """PyTorch's ``std(False)``, where the one argument is ``unbiased``."""
+    return (None, axis) if axis is True or axis is False else (axes(axis), unbiased)
+
+
 @torch_names
 def var(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False, unbiased: bool | None = None) -> Array:
     """Σ (x - mean)² / (n - correction) over ``axis``; nan where n <= correction.
@@ -133,22 +147,24 @@ def var(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims: bool
 
     >>> import tensorlite as tl
     >>> x = tl.tensor([1.0, 2.0, 3.0, 4.0]); tl.var(x), tl.var(x, correction=1)
-    (tensor(1.25), tensor(1.6666666))
+    (tensor(1.25), tensor(1.6667))
     """
-    return var_p(x, axis=axes(axis), correction=_correction(correction, unbiased), keepdims=keepdims)
+    axis, unbiased = _flag(axis, unbiased)
+    return var_p(x, axis=axis, correction=_correction(correction, unbiased), keepdims=keepdims)
 
 
 @torch_names
 def std(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False, unbiased: bool | None = None) -> Array:
     """sqrt(var(x)) over ``axis``; see ``var``. Its gradient where all elements are equal is the subgradient 0."""
-    return std_p(x, axis=axes(axis), correction=_correction(correction, unbiased), keepdims=keepdims)
+    axis, unbiased = _flag(axis, unbiased)
+    return std_p(x, axis=axis, correction=_correction(correction, unbiased), keepdims=keepdims)
 
 
 @torch_names
 def var_mean(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False,
              unbiased: bool | None = None) -> tuple[Array, Array]:
     """(var(x), mean(x)) over ``axis``."""
-    axis = axes(axis)
+    axis, unbiased = _flag(axis, unbiased)
     return (var_p(x, axis=axis, correction=_correction(correction, unbiased), keepdims=keepdims),
             mean_p(x, axis=axis, keepdims=keepdims))
 
@@ -157,7 +173,7 @@ def var_mean(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims:
 def std_mean(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False,
              unbiased: bool | None = None) -> tuple[Array, Array]:
     """(std(x), mean(x)) over ``axis``."""
-    axis = axes(axis)
+    axis, unbiased = _flag(axis, unbiased)
     return (std_p(x, axis=axis, correction=_correction(correction, unbiased), keepdims=keepdims),
             mean_p(x, axis=axis, keepdims=keepdims))
 
@@ -200,9 +216,9 @@ def _vector_norm(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False, 
 
 
 def _norm_rule(g: Any, x: Any, out: Any, axis: Any, keepdims: bool, ord: float, x_shape: tuple[int, ...]) -> Any:
-    if ord == 0:
-        return None
     g = spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims)
+    if ord == 0:
+        return mul_p(g, 0)
     if ord == 1:
         return mul_p(g, signed_power_p(x, exponent=0, odd=True))
     if isinf(ord):
@@ -228,7 +244,8 @@ def vector_norm(x: Array, /, axis: Axis = None, keepdims: bool = False, *, ord: 
     (tensor(5., grad_fn=<VectorNormBackward>), tensor([0.6, 0.8]))
     """
     if isinstance(ord, str) or not hasattr(ord, "__float__"):
-        raise DTypeError(f"vector_norm: ord = {ord!r}; expected a number, inf or -inf; matrix norms are in tensorlite.linalg.matrix_norm")
+        raise DTypeError(f"vector_norm: ord = {ord!r}; expected a number, inf or -inf; norms of matrices are in "
+                         "tensorlite.linalg.matrix_norm")
     return vector_norm_p(x, axis=axes(axis), keepdims=keepdims, ord=ord)
 
 
@@ -248,10 +265,14 @@ def norm(x: Array, /, p: float | str | None = "fro", axis: Axis = None, keepdims
 # x with 0 where y is nan
 drop_nan_p = primitive("drop_nan", lambda xp, x, y: xp.where(xp.isnan(y), xp.zeros_like(x), x), linear_in="x")
 drop_nan_p.vjp(x=lambda g, y: drop_nan_p(g, y), y=lambda g: None)
-count_numbers_p = primitive("count_numbers", lambda xp, x, *, axis, keepdims: xp.sum(
-    xp.astype(~xp.isnan(x), x.dtype), axis=axis, keepdims=keepdims), discrete=True, check=check_axes("nanmean"))
-ratio_p = primitive("ratio", lambda xp, x, d: x / d, elementwise=True, linear_in="x")
-ratio_p.vjp(x=lambda g, d: ratio_p(g, d), d=lambda g, out, d: neg_p(mul_p(g, ratio_p(out, d))))
+
+
+def _count_numbers(xp: Any, x: Any, *, axis: Axis, keepdims: bool) -> Any:
+    count = xp.sum(xp.astype(~xp.isnan(x), x.dtype), axis=axis, keepdims=keepdims)
+    return xp.where(count == 0, xp.full_like(count, xp.nan), count)   # a division by nan does not warn
+
+
+count_numbers_p = primitive("count_numbers", _count_numbers, discrete=True, check=check_axes("nanmean"))
 
 
 @torch_names
@@ -270,4 +291,4 @@ def nansum(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any
 def nanmean(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Array:
     """The mean over ``axis`` of what is not nan; nan where nothing is left."""
     x, axis = x if dtype is None else _cast(x, dtype), axes(axis)
-    return ratio_p(sum_p(drop_nan_p(x, x), axis=axis, keepdims=keepdims), count_numbers_p(x, axis=axis, keepdims=keepdims))
+    return div_p(sum_p(drop_nan_p(x, x), axis=axis, keepdims=keepdims), count_numbers_p(x, axis=axis, keepdims=keepdims))

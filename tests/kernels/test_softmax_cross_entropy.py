@@ -6,12 +6,14 @@ import zlib
 import array_api_strict
 import numpy as np
 import pytest
-
 from tensorlite.kernels import load
 
 KERNEL = load("softmax_cross_entropy")
 TOLERANCE = {"float16": 3e-3, "float32": 1e-5, "float64": 1e-13}
-SHAPES = [(0, 4), (1, 1), (3, 1), (5, 2), (63, 10), (64, 10), (130, 33), (7, 64), (7, 65), (3, 1000), (30_000, 10), (400, 700)]
+SHAPES = [
+    (0, 4), (1, 1), (3, 1), (5, 2), (63, 10), (64, 10), (130, 33), (7, 64), (3, 1000), (3, 1001), (4, 3000),
+    (30_000, 10), (400, 1500),
+]  # fmt: skip
 OPTIONS = [
     {}, {"reduction": "none"}, {"reduction": "sum"}, {"label_smoothing": 0.1}, {"weight": True},
     {"weight": True, "label_smoothing": 0.3}, {"weight": True, "label_smoothing": 1.0, "reduction": "none"},
@@ -96,7 +98,7 @@ HARD = {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("classes", [4, 70])
+@pytest.mark.parametrize("classes", [4, 70, 1100])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("name", HARD)
 def test_hard_logits_as_torch(name, smoothing, classes, dtype):
@@ -132,6 +134,24 @@ def test_labels_out_of_range(variant, classes, bad):
     function = KERNEL.cpu if variant == "cpu" else lambda *a: KERNEL.reference(np, *a)
     with pytest.raises(IndexError, match=rf"target\[3\] is {bad}, but there are {classes} classes \(0 <= target < {classes}\)"):
         function(x, t)
+
+
+@pytest.mark.parametrize("classes", [4, 1500])
+def test_an_ignored_row_may_hold_anything(classes):
+    x, t = np.zeros((5, classes), np.float32), np.array([1, -100, 2, -100, 3])
+    x[1], x[3] = np.nan, np.inf
+    loss, grad = KERNEL.cpu(x, t, reduction="none", label_smoothing=0.1)
+    np.testing.assert_allclose(loss, np.where(t < 0, 0, np.log(classes)), rtol=1e-5)
+    assert not grad[t < 0].any() and np.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("classes", [4, 1500])
+def test_a_mean_with_weights_of_nothing_is_nan_as_in_torch(classes):
+    weight = np.ones(classes, np.float32)
+    weight[1] = 0
+    for function in (KERNEL.cpu, lambda *a, **k: KERNEL.reference(np, *a, **k)):
+        loss, grad = function(np.zeros((3, classes), np.float32), np.array([1, -100, 1]), weight=weight)
+        assert np.isnan(loss) and np.isnan(grad[::2]).all() and not grad[1].any()
 
 
 def test_wrong_shapes_and_options():

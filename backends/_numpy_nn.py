@@ -1,0 +1,55 @@
+"""NumPy's faster ways for what layers and optimizers need."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlite import kernels
+
+
+def embedding(weight: Any, indices: Any, *, padding_idx: int | None = None) -> Any:
+    """One fancy index, whose own check is of Python's rule: negative indices need a look of ours."""
+    rows = weight.shape[0]
+    if indices.size and (indices.min() < 0 or indices.max() >= rows):
+        from tensorlite.ops.embedding import check_rows
+        check_rows(np, indices, rows)
+    return weight.take(indices, 0)
+
+
+def embedding_grad(g: Any, indices: Any, *, rows: int, padding_idx: int | None) -> Any:
+    """Sorted by row (stably, so that the order of summation is the order of the indices), then summed run by run."""
+    width = g.shape[indices.ndim:]
+    flat, g = indices.reshape(-1), g.reshape(-1, *width)
+    out = np.zeros((rows, *width), g.dtype)
+    if padding_idx is not None:
+        kept = np.flatnonzero(flat != padding_idx)
+        flat, g = flat[kept], g[kept]
+    if not flat.size:
+        return out
+    order = np.argsort(flat, kind="stable")
+    ordered = flat[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    wide = g.astype(np.float32) if g.dtype.itemsize == 2 else g
+    out[ordered[starts]] = np.add.reduceat(wide[order], starts, axis=0)
+    return out
+
+
+def dropout(x: Any, *, p: float, place: tuple[int, int, int]) -> Any:
+    """One scaled copy, and zeros where the mask says so."""
+    if p == 1:
+        return np.zeros_like(x)
+    from tensorlite.ops.dropout import mask
+    scale = x.dtype.type(1.0 / (1.0 - p))
+    return np.where(mask(x, p, place), np.multiply(x, scale), x.dtype.type(0))
+
+
+def _plan(name: str) -> Any:
+    def make(*states: Any) -> Any:
+        kernel = kernels.load(name)
+        return kernel.reference(np, *states) if kernel.cpu is None else kernel.cpu(*states)
+    return make
+
+
+IMPLEMENTATIONS: dict[str, Any] = {"embedding": embedding, "embedding_grad": embedding_grad, "dropout": dropout,
+                                   "sgd_plan": _plan("sgd"), "adam_plan": _plan("adam"), "rmsprop_plan": _plan("rmsprop")}

@@ -1,0 +1,40 @@
+"""The command ``tensorlite``: train, eval, info."""
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status is 0, 2 for what the user can put right, 130 after Ctrl-C."""
+    from tensorlite.cli import _eval, _info, _train
+    from tensorlite.errors import TensorliteError
+    parser = _parser()
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (_train, _eval, _info):
+        module.add(commands)
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (TensorliteError, OSError) as error:
+        if args.debug:
+            raise
+        print(f"{parser.prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    from tensorlite import __version__
+    parser = argparse.ArgumentParser(prog="tensorlite", description="Train and evaluate networks, and see what is installed.")
+    parser.add_argument("--version", action="version", version=f"tensorlite {__version__}")
+    return parser

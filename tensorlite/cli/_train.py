@@ -1,0 +1,154 @@
+"""``tensorlite train``."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tensorlite.cli import _build
+from tensorlite.cli._build import UsageError
+
+MODEL_FILE = "model.safetensors"
+
+
+def add(commands: Any) -> None:
+    """Add the command and its options; an option the user leaves out is absent from the result."""
+    parser = commands.add_parser(
+        "train", argument_default=argparse.SUPPRESS, formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        help="train a model and print its test accuracy",
+        description="Train a model on a data set, keep everything about the run in one folder, and print the test accuracy.")
+    parser.set_defaults(run=run)
+    option = parser.add_argument
+    option("--model", choices=_build.MODELS, help="default: mlp")
+    option("--data", choices=tuple(_build.OF_DATA), help="default: digits")
+    option("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    option("--hidden", type=_sizes, metavar="N,N,...", help="sizes of the hidden layers, such as 512,512 (default: by data set)")
+    option("--activation", help="relu, leaky_relu, elu, gelu, silu, softplus, sigmoid or tanh (default: relu)")
+    option("--dropout", type=_share, metavar="P", help="share of hidden values dropped (default: by data set)")
+    option("--batchnorm", action=argparse.BooleanOptionalAction, help="normalise hidden layers over the batch (default: no)")
+    option("--epochs", type=_positive, metavar="N", help="passes over the data (default: by data set)")
+    option("--batch-size", type=_positive, metavar="N", help="samples per step (default: by data set)")
+    option("--lr", type=_rate, help="learning rate, the highest one of the schedule (default: by data set)")
+    option("--optimizer", choices=_build.OPTIMIZERS, help="default: adam")
+    option("--momentum", type=float, help="of sgd (default: 0.9)")
+    option("--weight-decay", type=float, help="default: 0")
+    option("--grad-clip", type=float, metavar="NORM", help="bound on the gradient's norm (default: 0, none)")
+    option("--schedule", choices=_build.SCHEDULES, help="of the learning rate (default: onecycle)")
+    option("--warmup", type=float, metavar="EPOCHS", help="epochs of linear warm-up before the schedule (default: 0)")
+    option("--val-split", type=_share, metavar="P", help="share of the training data kept for validation (default: 0.1)")
+    option("--early-stop", type=int, metavar="N", help="stop after N epochs without a better validation loss (default: 0, never)")
+    option("--seed", type=int, help="of everything random (default: 0)")
+    option("--out", type=Path, metavar="DIR", help="folder of the run (default: a new one in runs/)")
+    option("--resume", nargs="?", const=True, metavar="DIR", help="go on with the run in DIR, or in --out")
+    option("--checkpoint-every", type=int, metavar="STEPS", help="checkpoints within epochs too (default: 0, only after each)")
+    option("--quiet", action="store_true", help="print only the test accuracy")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, test, and say where everything is."""
+    given = {name: value for name, value in vars(args).items() if name in _build.DEFAULTS or name in _build.OF_DATA["digits"]}
+    resume = getattr(args, "resume", False)
+    quiet = getattr(args, "quiet", False)
+    out, saved = _folder(args, resume)
+    config = _config(given, saved)
+    trainer, train, val = _prepare(config, out, quiet)
+    if not quiet:
+        print(f"{config['model']} on {config['data']}: {len(train.dataset):,} samples to train with, "
+              f"{0 if val is None else len(val.dataset):,} to validate; everything about this run is in {out}")
+    try:
+        trainer.fit(train, val, config["epochs"], resume=bool(resume))
+    except KeyboardInterrupt:
+        print(f"\ninterrupted after step {trainer.step}; go on with: tensorlite train --resume {out}")
+        return 130
+    test = _build.data(config, train=False)
+    from tensorlite import io
+    io.save({"config": config, "model": dict(trainer.model.state_dict())}, out / MODEL_FILE)
+    print(_build.describe_test(trainer.evaluate(test)))
+    return 0
+
+
+def _config(given: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
+    data = given.get("data", saved.get("data", _build.DEFAULTS["data"]))
+    config = {**_build.DEFAULTS, **_build.OF_DATA[data], **saved, **given}
+    if config["early_stop"] and not config["val_split"]:
+        raise UsageError("--early-stop needs validation data; give a --val-split above 0")
+    return config
+
+
+def _folder(args: argparse.Namespace, resume: Any) -> tuple[Path, dict[str, Any]]:
+    """The run's folder, and the options of the run that is to go on in it."""
+    out = getattr(args, "out", None)
+    if isinstance(resume, str):
+        if out is not None and Path(resume) != out:
+            raise UsageError(f"--resume {resume} and --out {out} name two folders; give one")
+        out = Path(resume)
+        if not (out / "config.json").is_file():
+            raise UsageError(f"--resume {out}: there is no run in this folder (no config.json)")
+    if resume and out is None:
+        raise UsageError("--resume needs the folder of the run: --resume DIR")
+    if out is None:
+        return _fresh(Path("runs"), f"{getattr(args, 'model', 'mlp')}-{getattr(args, 'data', 'digits')}"), {}
+    started = (out / "config.json").is_file()
+    if started and not resume:
+        raise UsageError(f"--out {out}: this folder holds a run; go on with it with --resume, or choose another folder")
+    return out, _build.saved_config(out) if started else {}
+
+
+def _fresh(parent: Path, stem: str) -> Path:
+    number = 1
+    while (parent / f"{stem}-{number}").exists():
+        number += 1
+    return parent / f"{stem}-{number}"
+
+
+def _prepare(config: dict[str, Any], out: Path, quiet: bool) -> tuple[Any, Any, Any]:
+    from tensorlite import nn, random
+    from tensorlite.data import DataLoader, random_split
+    from tensorlite.train import EarlyStopping, Trainer
+    device = _build.device(config["device"])
+    random.manual_seed(config["seed"])
+    order = random.Generator(config["seed"])   # its own, so that the order does not depend on how often the model draws
+    dataset = _build.data(config, train=True)
+    model = _build.model(config, dataset)
+    train, val = dataset, None
+    if config["val_split"]:
+        train, held = random_split(dataset, [1 - config["val_split"], config["val_split"]], generator=order)
+        val = DataLoader(held, 1024)
+    loader = DataLoader(train, config["batch_size"], shuffle=True, generator=order)
+    model.to(device)
+    optimizer = _build.optimizer(config, model.parameters())
+    scheduler, every = _build.scheduler(config, optimizer, len(loader))
+    callbacks = [EarlyStopping(patience=config["early_stop"])] if config["early_stop"] else []
+    trainer = Trainer(model, optimizer, nn.CrossEntropyLoss(), callbacks, device=device, scheduler=scheduler,
+                      scheduler_step=every, grad_clip=config["grad_clip"] or None, out=out,
+                      checkpoint_every=config["checkpoint_every"] or None,
+                      config=config, progress=not quiet)
+    return trainer, loader, val
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = [int(part) for part in text.split(",") if part]
+    if any(n < 1 for n in sizes):
+        raise ValueError
+    return sizes
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to below 1")
+    return value
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value

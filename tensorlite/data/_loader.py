@@ -1,0 +1,152 @@
+"""Batches of a data set, in order or shuffled, that can be stopped and taken up again anywhere."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorlite.data._dataset import ArrayDataset, Dataset
+from tensorlite.engine.value import Value, new, raw
+from tensorlite.errors import CheckpointError, DataError
+from tensorlite.random import Generator, default_generator, fold_in, key, permutation
+
+__all__ = ["DataLoader", "collate"]
+
+
+class DataLoader:
+    """Iterates over ``dataset`` in batches; each pass is an epoch, in a new order if ``shuffle``.
+
+    Data sets made of arrays are gathered with one array operation per array and batch; other data sets are asked for one sample
+    after another, which ``collate_fn`` (by default :func:`collate`) puts together. ``transform`` is one function or several,
+    ``f(first_array, key) -> array``, applied before the data set's normalisation (see ``tensorlite.data.transforms``).
+    ``num_workers`` is accepted for PyTorch's sake and ignored: a batch of MNIST costs 20 microseconds here.
+
+    :meth:`state_dict` says where the loader is, in the middle of an epoch too; after :meth:`load_state_dict` the next pass goes
+    on there, with the same order and the same augmentation.
+
+    >>> import tensorlite as tl
+    >>> loader = tl.data.DataLoader(tl.data.TensorDataset(tl.arange(5)), batch_size=2)
+    >>> [x.tolist() for x, in loader]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, dataset: Any, batch_size: int = 1, shuffle: bool = False, sampler: Iterable[int] | None = None,
+                 num_workers: int = 0, collate_fn: Callable[[list[Any]], Any] | None = None, drop_last: bool = False, *,
+                 generator: Generator | None = None, transform: Any = None, device: Any = None) -> None:
+        if not isinstance(dataset, Dataset):
+            raise DataError(f"DataLoader: dataset is a {type(dataset).__name__}; expected something with __len__ and "
+                            "__getitem__, such as TensorDataset(images, labels)")
+        if batch_size < 1:
+            raise DataError(f"DataLoader: batch_size is {batch_size}, expected at least 1")
+        if sampler is not None and shuffle:
+            raise DataError("DataLoader: a sampler and shuffle=True were given; leave out shuffle, as the sampler decides")
+        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, int(batch_size), shuffle, drop_last
+        self.sampler, self.collate_fn, self.generator = sampler, collate_fn, generator
+        self.transforms = _listed(transform)
+        self.device = None if device is None or str(device) == "cpu" else str(device)
+        self.epoch = 0       # passes begun, the present one included
+        self.position = 0    # batches handed out of the present pass
+        self._order: Any = None           # of the present pass; None if it is 0, 1, 2, ...
+        self._started: Any = None         # the generator's state when the present pass began
+        self._running = False             # a pass was begun and has not ended
+        self._resumed = False             # the next pass is the rest of a saved one
+
+    def __len__(self) -> int:
+        n = len(self.sampler) if hasattr(self.sampler, "__len__") else len(self.dataset)   # type: ignore[arg-type]
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._resumed:
+            self._begin()
+        self._resumed = False
+        get = self._arrays if isinstance(self.dataset, ArrayDataset) and self.collate_fn is None else self._samples
+        n = len(self.dataset) if self._order is None else len(self._order)
+        epoch, order, end = self.epoch, self._order, n - n % self.batch_size if self.drop_last else n
+        root = fold_in(key(self._started["seed"]), epoch) if self.transforms else None
+        for number in range(self.position, -(-end // self.batch_size)):
+            start = number * self.batch_size
+            stop = min(start + self.batch_size, end)
+            indices = np.arange(start, stop) if order is None else order[start:stop]
+            batch = get(indices, None if root is None else fold_in(root, number))
+            if self.epoch == epoch:   # no other pass was begun meanwhile
+                self.position = number + 1
+            yield batch
+        if self.epoch == epoch:
+            self._running = False
+
+    def _begin(self) -> None:
+        generator = self.generator or default_generator
+        self.epoch, self.position, self._running, self._started = self.epoch + 1, 0, True, generator.get_state()
+        self._order = self._new_order(generator)
+
+    def _new_order(self, generator: Generator) -> Any:
+        if self.sampler is not None:
+            return np.asarray([int(i) for i in self.sampler], dtype=np.int64)
+        return np.asarray(raw(permutation(len(self.dataset), generator=generator))) if self.shuffle else None
+
+    def _arrays(self, indices: Any, batch_key: Any) -> tuple[Any, ...]:
+        batch = self.dataset.take(indices)
+        for k, transform in enumerate(self.transforms):
+            batch = (raw(transform(batch[0], fold_in(batch_key, k))), *batch[1:])
+        return tuple([self._place(new(a)) for a in self.dataset.finish(batch)])
+
+    def _samples(self, indices: Any, batch_key: Any) -> Any:
+        batch = (self.collate_fn or collate)([self.dataset[int(i)] for i in indices])
+        for k, transform in enumerate(self.transforms):
+            first = transform(raw(batch[0]), fold_in(batch_key, k))
+            batch = (first if isinstance(first, Value) else new(first), *batch[1:])
+        if self.device is None:
+            return batch
+        return tuple([self._place(b) for b in batch]) if isinstance(batch, (tuple, list)) else self._place(batch)
+
+    def _place(self, tensor: Any) -> Any:
+        move = self.device is not None and isinstance(tensor, Value)
+        return tensor.to(device=self.device) if move else tensor
+
+    # ---- where it is -------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch, the position in it, and what its order came from."""
+        state = {"epoch": self.epoch, "position": self.position, "samples": len(self.dataset), "batch_size": self.batch_size,
+                 "running": self._running, "generator": self._started,
+                 "generator_now": None if self.generator is None else self.generator.get_state()}
+        if self.sampler is not None:
+            state["order"] = self._order
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the loader was that gave ``state``; its data set and batch size must be the same."""
+        if (state["samples"], state["batch_size"]) != (len(self.dataset), self.batch_size):
+            raise CheckpointError(f"the saved position is among {state['samples']} samples in batches of {state['batch_size']}; "
+                                  f"here are {len(self.dataset)} samples in batches of {self.batch_size}: use the same")
+        self.epoch, self.position, self._started = state["epoch"], state["position"], state["generator"]
+        self._order, self._running, self._resumed = state.get("order"), state["running"], state["running"]
+        if self._resumed and self.sampler is None:
+            at_start = Generator(0)
+            at_start.set_state(self._started)
+            self._order = self._new_order(at_start)
+        if self.generator is not None and state["generator_now"] is not None:
+            self.generator.set_state(state["generator_now"])
+
+
+def collate(samples: Sequence[Any]) -> Any:
+    """Samples as one batch: tensors, arrays and numbers stacked along a new first axis, inside tuples, lists and dicts."""
+    first = samples[0]
+    if isinstance(first, (Value, np.ndarray, np.generic)):
+        return new(np.stack([np.asarray(raw(s)) for s in samples]))
+    if isinstance(first, (bool, int)):
+        return new(np.asarray(samples))
+    if isinstance(first, float):
+        return new(np.asarray(samples, dtype=np.float32))
+    if isinstance(first, dict):
+        return {name: collate([s[name] for s in samples]) for name in first}
+    if isinstance(first, (tuple, list)):
+        return tuple(collate(part) for part in zip(*samples, strict=True))
+    return list(samples)
+
+
+def _listed(transform: Any) -> tuple[Any, ...]:
+    if transform is None:
+        return ()
+    return tuple(transform) if isinstance(transform, (list, tuple)) else (transform,)

@@ -1,0 +1,4 @@
+"""Models to start from."""
+from tensorlite.models._mlp import mlp
+
+__all__ = ["mlp"]

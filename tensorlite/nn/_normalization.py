@@ -1,0 +1,135 @@
+"""Layers that normalise."""
+from __future__ import annotations
+
+from typing import Any
+
+from tensorlite.errors import ShapeError
+from tensorlite.nn import functional as F
+from tensorlite.nn._module import Module
+from tensorlite.nn._parameter import Parameter
+from tensorlite.ops import creation
+
+Tensor = Any
+
+
+def _affine(module: Module, shape: tuple[int, ...], weight: bool, bias: bool, device: Any, dtype: Any) -> None:
+    module.register_parameter("weight", Parameter(creation.ones(shape, device=device, dtype=dtype)) if weight else None)
+    module.register_parameter("bias", Parameter(creation.zeros(shape, device=device, dtype=dtype)) if bias else None)
+
+
+class LayerNorm(Module):
+    """(x - mean) / sqrt(var + eps) weight + bias over the last axes, of lengths ``normalized_shape`` (Ba et al. 2016)."""
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, device: Any = None,
+                 dtype: Any = None) -> None:
+        super().__init__()
+        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        _affine(self, self.normalized_shape, elementwise_affine, elementwise_affine and bias, device, dtype)
+
+    def reset_parameters(self) -> None:
+        """Weight 1 and bias 0."""
+        from tensorlite.nn import init
+        for parameter, value in ((self.weight, 1.0), (self.bias, 0.0)):
+            if parameter is not None:
+                init.constant_(parameter, value)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class RMSNorm(Module):
+    """x / sqrt(mean(x^2) + eps) weight over the last axes (Zhang and Sennrich 2019)."""
+
+    weight: Parameter | None
+
+    def __init__(self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, device: Any = None,
+                 dtype: Any = None) -> None:
+        super().__init__()
+        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        _affine(self, self.normalized_shape, elementwise_affine, False, device, dtype)
+        del self.bias   # PyTorch's has none, not even None
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class GroupNorm(Module):
+    """Layer norm over each of ``num_groups`` groups of channels, then weight and bias by channel (Wu and He 2018)."""
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None, dtype: Any = None) -> None:
+        super().__init__()
+        if num_groups < 1 or num_channels % num_groups:
+            raise ShapeError(f"GroupNorm: num_channels is {num_channels}; expected a multiple of num_groups, {num_groups}")
+        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
+        _affine(self, (num_channels,), affine, affine, device, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+
+
+class BatchNorm1d(Module):
+    """(x - mean) / sqrt(var + eps) weight + bias by channel, axis 1 of (N, C) or (N, C, L) (Ioffe and Szegedy 2015).
+
+    In training by the batch's statistics, which ``running_mean`` and ``running_var`` follow (by the fraction ``momentum``, or, if that
+    is None, as the mean of all batches); in evaluation by those, or by the batch's if ``track_running_stats`` is false.
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    _ndims: tuple[int, ...] = (2, 3)
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+                 track_running_stats: bool = True, device: Any = None, dtype: Any = None) -> None:
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        _affine(self, (num_features,), affine, affine, device, dtype)
+        track = track_running_stats
+        self.register_buffer("running_mean", creation.zeros(num_features, device=device, dtype=dtype) if track else None)
+        self.register_buffer("running_var", creation.ones(num_features, device=device, dtype=dtype) if track else None)
+        self.register_buffer("num_batches_tracked", creation.full((), 0, device=device) if track else None)
+
+    def reset_running_stats(self) -> None:
+        """Forget the batches seen."""
+        from tensorlite.nn import init
+        if self.track_running_stats:
+            for buffer, value in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
+                init.constant_(buffer, value)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in self._ndims:
+            raise ShapeError(f"{type(self).__name__}: input has shape {tuple(input.shape)}; expected "
+                             f"{' or '.join(str(n) for n in self._ndims)} axes, (N, {self.num_features}, ...)")
+        factor = self.momentum
+        if self.training and self.track_running_stats:
+            counter = self.num_batches_tracked.value
+            counter += 1
+            factor = 1.0 / int(counter) if factor is None else factor
+        by_batch = self.training or self.running_mean is None
+        update = self.training or not by_batch
+        return F.batch_norm(input, self.running_mean if update else None, self.running_var if update else None, self.weight, self.bias,
+                            by_batch, 0.0 if factor is None else factor, self.eps)
+
+    def extra_repr(self) -> str:
+        return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+                f"track_running_stats={self.track_running_stats}")

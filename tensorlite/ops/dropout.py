@@ -1,0 +1,51 @@
+"""Dropout. It keeps no mask: backward recomputes it from its place in the random sequence."""
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from tensorlite import _philox, backends
+from tensorlite._philox import RandomError
+from tensorlite.engine.primitive import primitive
+
+Array = Any
+
+
+def mask(x: Any, p: float, place: Any) -> Any:
+    """The raw boolean array of what is kept."""
+    return _philox.draw(_philox.Place(*place), kind="bernoulli", shape=tuple(x.shape), dtype="bool", p=1.0 - p,
+                        device=backends.backend_of(x).device_of(x))
+
+
+def _dropout(xp: Any, x: Any, *, p: float, place: tuple[int, int, int]) -> Any:
+    zeros = xp.zeros_like(x)
+    return zeros if p == 1 else xp.where(mask(x, p, place), x * (1.0 / (1.0 - p)), zeros)
+
+
+dropout_p = primitive("dropout", _dropout, linear_in="x")
+dropout_p.vjp(x=lambda g, p, place: dropout_p(g, p=p, place=place))
+
+
+def check_p(name: str, p: float) -> None:
+    """The probability is one."""
+    if not 0 <= p <= 1:
+        raise RandomError(f"{name}: p is {p}; expected a probability, 0 <= p <= 1")
+
+
+def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Any = None) -> Array:
+    """Each element is 0 with probability p, and otherwise x / (1 - p), if ``training``; else x (Srivastava et al. 2014).
+
+    ``generator``: where the randomness comes from (a ``Generator`` or a key) if not from the default generator.
+
+    >>> import tensorlite as tl
+    >>> tl.nn.functional.dropout(tl.ones(3), 0.5, training=False)
+    tensor([1., 1., 1.])
+    """
+    check_p("dropout", p)
+    if not training or p == 0:
+        return input
+    place = _philox.reserve(generator, kind="bernoulli", shape=(prod(input.shape),), dtype="bool")
+    return dropout_p(input, p=float(p), place=tuple(place))
+
+
+__all__ = ["check_p", "dropout", "dropout_p", "mask"]

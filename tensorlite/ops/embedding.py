@@ -1,0 +1,105 @@
+"""Rows of a table, looked up by integers."""
+from __future__ import annotations
+
+from typing import Any
+
+from tensorlite import _dtypes
+from tensorlite.engine.primitive import primitive
+from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
+from tensorlite.ops import comparison, manipulation
+from tensorlite.ops.elementwise import cast_p, mul_p
+
+Array = Any
+
+
+def check_rows(xp: Any, indices: Any, rows: int) -> None:
+    """Every index is a row's; negative ones do not count from the end, as they are mostly a mistake in labels."""
+    if 0 in indices.shape:
+        return
+    low, high = int(xp.min(indices)), int(xp.max(indices))
+    if low < 0 or high >= rows:
+        raise OutOfRangeError(f"embedding: indices reach from {low} to {high}, but weight has {rows} rows; expected 0 <= index < {rows}")
+
+
+def _embedding(xp: Any, weight: Any, indices: Any, *, padding_idx: int | None = None) -> Any:
+    check_rows(xp, indices, weight.shape[0])
+    flat = xp.reshape(indices, (-1,))
+    return xp.reshape(xp.take(weight, flat, axis=0), (*indices.shape, *weight.shape[1:]))
+
+
+def _embedding_grad(xp: Any, g: Any, indices: Any, *, rows: int, padding_idx: int | None) -> Any:
+    """Sums of the rows of g that belong to one index, in their order: by sorting, which is deterministic on every device."""
+    width = tuple(g.shape[indices.ndim:])
+    flat, g = xp.reshape(indices, (-1,)), xp.reshape(g, (-1, *width))
+    if padding_idx is not None:
+        g = xp.where(xp.reshape(flat != padding_idx, (-1,) + (1,) * len(width)), g, xp.zeros_like(g))
+    hit = xp.astype(xp.arange(rows, dtype=flat.dtype)[:, None] == flat[None, :], g.dtype)
+    return xp.tensordot(hit, g, axes=1)
+
+
+def _embedding_grad_rule(h: Any, indices: Any, padding_idx: int | None) -> Any:
+    out = embedding_p(h, indices, padding_idx=padding_idx)
+    if padding_idx is None:
+        return out
+    kept = cast_p(comparison.not_equal(indices, padding_idx), dtype=h.dtype)
+    return mul_p(out, manipulation.reshape(kept, (*kept.shape, *(1,) * (out.ndim - kept.ndim))))
+
+
+embedding_p = primitive("embedding", _embedding, linear_in="weight")
+embedding_p.vjp(weight=lambda g, indices, weight_shape, padding_idx: embedding_grad_p(
+    g, indices, rows=weight_shape[0], padding_idx=padding_idx))
+embedding_grad_p = primitive("embedding_grad", _embedding_grad, linear_in="g")
+embedding_grad_p.vjp(g=_embedding_grad_rule)
+
+
+def embedding(input: Array, weight: Array, padding_idx: int | None = None) -> Array:
+    """weight[input]: (...) integers and a table (V, D) give (..., D).
+
+    ``padding_idx``: a row that gets no gradient. Errors: ``IndexError`` for an index outside 0..V-1.
+
+    >>> import tensorlite as tl
+    >>> tl.nn.functional.embedding(tl.tensor([2, 0]), tl.tensor([[1.0], [2.0], [3.0]]))
+    tensor([[3.],
+            [1.]])
+    """
+    if not hasattr(input, "dtype") or _dtypes.kind(input.dtype) not in "iu":
+        raise DTypeError(f"embedding: input has dtype {getattr(input, 'dtype', type(input).__name__)}; expected integers")
+    if weight.ndim != 2:
+        raise ShapeError(f"embedding: weight has shape {tuple(weight.shape)}; expected (V, D)")
+    if padding_idx is not None:
+        rows = weight.shape[0]
+        if not -rows <= padding_idx < rows:
+            raise OutOfRangeError(f"embedding: padding_idx is {padding_idx}, but weight has {rows} rows")
+        padding_idx %= rows
+    return embedding_p(weight, input, padding_idx=padding_idx)
+
+
+# ---- one_hot -----------------------------------------------------------------------------------------------------------
+
+one_hot_p = primitive("one_hot", lambda xp, x, *, classes: xp.astype(
+    x[..., None] == xp.arange(classes, dtype=x.dtype), xp.int64), discrete=True)
+
+
+def one_hot(tensor: Array, num_classes: int = -1) -> Array:
+    """1 at the class and 0 elsewhere: (...) integers give (..., num_classes); as many classes as the largest needs unless given.
+
+    Errors: ``IndexError`` for a class outside 0..num_classes-1.
+
+    >>> import tensorlite as tl
+    >>> tl.nn.functional.one_hot(tl.tensor([0, 2]))
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    if not hasattr(tensor, "dtype") or _dtypes.kind(tensor.dtype) not in "iu":
+        raise DTypeError(f"one_hot: input has dtype {getattr(tensor, 'dtype', type(tensor).__name__)}; expected integers")
+    empty = 0 in tensor.shape
+    if empty and num_classes < 0:
+        raise ShapeError("one_hot: of no classes at all the number cannot be told; give num_classes")
+    low, high = (0, -1) if empty else (int(tensor.min()), int(tensor.max()))
+    classes = high + 1 if num_classes < 0 else num_classes
+    if low < 0 or high >= classes:
+        raise OutOfRangeError(f"one_hot: classes reach from {low} to {high}; expected 0 <= class < {classes}")
+    return one_hot_p(tensor, classes=classes)
+
+
+__all__ = ["embedding", "embedding_grad_p", "embedding_p", "one_hot"]

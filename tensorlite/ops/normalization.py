@@ -1,0 +1,216 @@
+"""Normalisation by statistics of the input itself: layer, batch, group and RMS norm are one operation with different axes."""
+from __future__ import annotations
+
+from typing import Any
+
+from tensorlite.engine.primitive import primitive
+from tensorlite.errors import DTypeError, ShapeError
+from tensorlite.kernels._half import is_half
+from tensorlite.ops import manipulation
+from tensorlite.ops._axes import count_along
+from tensorlite.ops.elementwise import _sum_to, add_p, mul_p, neg_p, sub_p, sum_to
+from tensorlite.ops.functions import rsqrt_p
+from tensorlite.ops.reduction import mean_p, sum_p
+
+Array = Any
+Axes = tuple[int, ...]
+
+
+def _wide(xp: Any, x: Any) -> Any:
+    return xp.astype(x, xp.float32) if is_half(x) else x
+
+
+# ---- moments -----------------------------------------------------------------------------------------------------------
+# Mean and variance with their axes kept. They carry no gradient: the rules of normalize differentiate through them, so that one
+# backward of one operation is all there is to run.
+
+def _moments(xp: Any, x: Any, *, axes: Axes, center: bool) -> Any:
+    x = _wide(xp, x)
+    if not center:
+        square = xp.mean(x * x, axis=axes, keepdims=True)
+        return xp.zeros_like(square), square
+    mean = xp.mean(x, axis=axes, keepdims=True)
+    d = x - mean
+    return mean, xp.mean(d * d, axis=axes, keepdims=True)
+
+
+moments_p = primitive("moments", _moments, outputs=2, discrete=True)
+
+
+# ---- normalize -----------------------------------------------------------------------------------------------------------
+
+def _normalize(xp: Any, x: Any, w: Any, b: Any, mean: Any, var: Any, *, axes: Axes, eps: float, center: bool) -> Any:
+    out = (_wide(xp, x) - mean) / xp.sqrt(var + eps)
+    out = out if w is None else out * w
+    out = out if b is None else out + b
+    return xp.astype(out, x.dtype) if is_half(x) else out
+
+
+def _normalize_rule(g: Any, needs: Any, x: Any, w: Any, mean: Any, var: Any, axes: Axes, eps: float, center: bool) -> Any:
+    return normalize_grad_p(g, x, w, mean, var, axes=axes, eps=eps, center=center, shape=None if w is None else tuple(w.shape))
+
+
+# (x - mean) / sqrt(var + eps) w + b, where mean and var are x's moments over the axes; b only where there is a w
+normalize_p = primitive("normalize", _normalize)
+normalize_p.vjp_all(_normalize_rule)
+
+
+def _normalize_grad(xp: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, *, axes: Axes, eps: float, center: bool, shape: Any) -> Any:
+    g, x = _wide(xp, g), _wide(xp, x)
+    rstd = 1 / xp.sqrt(var + eps)
+    xhat = (x - mean) * rstd
+    q = g if w is None else g * w
+    gx = q - xhat * xp.mean(q * xhat, axis=axes, keepdims=True)
+    gx = (gx - xp.mean(q, axis=axes, keepdims=True) if center else gx) * rstd
+    return (gx,) if shape is None else (gx, _sum_to(xp, g * xhat, shape=shape), _sum_to(xp, g, shape=shape))
+
+
+def _normalize_grad_rule(h: Any, needs: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, axes: Axes, eps: float, center: bool,
+                         shape: Any) -> Any:
+    """The cotangents of g, x and w, with all that depends on x through its moments."""
+    hx, hw, hb = (*h, None, None)[:3]
+    n = count_along(tuple(x.shape), axes)
+    rstd = rsqrt_p(add_p(var, eps))
+    d = sub_p(x, mean)
+    xhat = mul_p(d, rstd)
+    to_g = to_w = to_xhat = to_rstd = None
+    if hx is not None:
+        q = g if w is None else mul_p(g, w)
+        scaled = mul_p(hx, rstd)
+        m = mean_p(mul_p(scaled, xhat), axis=axes, keepdims=True)
+        mq = mean_p(mul_p(q, xhat), axis=axes, keepdims=True)
+        to_g = sub_p(scaled, mul_p(xhat, m))
+        inner = sub_p(q, mul_p(xhat, mq))
+        if center:
+            to_g = sub_p(to_g, mean_p(scaled, axis=axes, keepdims=True))
+            inner = sub_p(inner, mean_p(q, axis=axes, keepdims=True))
+        to_xhat = neg_p(add_p(mul_p(scaled, mq), mul_p(q, m)))
+        to_rstd = sum_p(mul_p(hx, inner), axis=axes, keepdims=True)
+        if w is not None:
+            to_w, to_g = sum_to(mul_p(to_g, g), shape=tuple(w.shape)), mul_p(to_g, w)
+    if hw is not None and w is not None:
+        to_g = _plus(to_g, mul_p(hw, xhat))
+        to_xhat = _plus(to_xhat, mul_p(hw, g))
+    if hb is not None:
+        to_g = _plus(to_g, manipulation.broadcast_to(hb, tuple(g.shape)))
+    return to_g, _from_moments(d, rstd, to_xhat, to_rstd, axes, n, center), to_w, None, None
+
+
+def _plus(a: Any, b: Any) -> Any:
+    return b if a is None else add_p(a, b)
+
+
+def _from_moments(d: Any, rstd: Any, to_xhat: Any, to_rstd: Any, axes: Axes, n: int, center: bool) -> Any:
+    """The cotangent of x out of those of xhat = d rstd and of rstd, where d = x - mean(x) and rstd = (mean(d^2) + eps)^(-1/2)."""
+    if to_xhat is None:
+        return None
+    through = sum_p(mul_p(to_xhat, d), axis=axes, keepdims=True)
+    to_rstd = _plus(to_rstd, through)
+    to_d = mul_p(to_xhat, rstd)
+    cube = mul_p(mul_p(rstd, rstd), rstd)
+    to_x = sub_p(to_d, mul_p(d, mul_p(mul_p(to_rstd, cube), 1.0 / n)))
+    return sub_p(to_x, mean_p(to_d, axis=axes, keepdims=True)) if center else to_x
+
+
+normalize_grad_p = primitive("normalize_grad", _normalize_grad, outputs=0)
+normalize_grad_p.vjp_all(_normalize_grad_rule)
+
+
+# ---- what users call -----------------------------------------------------------------------------------------------------
+
+def _floating(name: str, x: Any) -> None:
+    from tensorlite import _dtypes
+    if not hasattr(x, "dtype") or _dtypes.kind(x.dtype) != "f":
+        raise DTypeError(f"{name}: input has dtype {getattr(x, 'dtype', type(x).__name__)}; expected a floating one")
+
+
+def _run(x: Array, w: Array | None, b: Array | None, axes: Axes, eps: float, center: bool = True) -> Array:
+    mean, var = moments_p(x, axes=axes, center=center)
+    return _affine(x, w, b, mean, var, axes, eps, center)
+
+
+def _affine(x: Array, w: Array | None, b: Array | None, mean: Array, var: Array, axes: Axes, eps: float, center: bool) -> Array:
+    if w is None and b is not None:
+        return add_p(normalize_p(x, None, None, mean, var, axes=axes, eps=eps, center=center), b)
+    return normalize_p(x, w, b, mean, var, axes=axes, eps=eps, center=center)
+
+
+def _last(name: str, x: Array, shape: Any, **affine: Any) -> Axes:
+    """The last axes, which must have the lengths of ``shape``, as must what is given of weight and bias."""
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    _floating(name, x)
+    if not shape or tuple(x.shape[-len(shape):]) != shape:
+        raise ShapeError(f"{name}: input has shape {tuple(x.shape)}; expected its last axes to be {shape}, the normalized_shape")
+    for which, a in affine.items():
+        if a is not None and tuple(a.shape) != shape:
+            raise ShapeError(f"{name}: {which} has shape {tuple(a.shape)}; expected {shape}, the normalized_shape")
+    return tuple(range(x.ndim - len(shape), x.ndim))
+
+
+def layer_norm(input: Array, normalized_shape: Any, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5) -> Array:
+    """(x - mean) / sqrt(var + eps) weight + bias, with mean and (biased) variance over the last axes (Ba et al. 2016).
+
+    ``normalized_shape``: the lengths of those axes, also weight's and bias's shape. Errors: ``ShapeError`` if they differ.
+
+    >>> import tensorlite as tl
+    >>> tl.nn.functional.layer_norm(tl.tensor([[1.0, 3.0]]), 2)
+    tensor([[-1.,  1.]])
+    """
+    return _run(input, weight, bias, _last("layer_norm", input, normalized_shape, weight=weight, bias=bias), eps)
+
+
+def rms_norm(input: Array, normalized_shape: Any, weight: Array | None = None, eps: float | None = None) -> Array:
+    """x / sqrt(mean(x^2) + eps) weight, over the last axes (Zhang and Sennrich 2019); eps is the dtype's epsilon unless given.
+
+    >>> import tensorlite as tl
+    >>> tl.nn.functional.rms_norm(tl.tensor([[3.0, 3.0]]), 2)
+    tensor([[1., 1.]])
+    """
+    axes = _last("rms_norm", input, normalized_shape, weight=weight)
+    if eps is None:
+        eps = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23}.get(str(input.dtype).rpartition(".")[2], 2.0**-52)
+    return _run(input, weight, None, axes, eps, center=False)
+
+
+def group_norm(input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5) -> Array:
+    """Layer norm over each of ``num_groups`` groups of channels, (N, C, ...), then weight and bias by channel (Wu and He 2018)."""
+    _floating("group_norm", input)
+    if input.ndim < 2 or input.shape[1] % num_groups:
+        raise ShapeError(f"group_norm: input has shape {tuple(input.shape)}; expected (N, C, ...) with C a multiple of {num_groups} groups")
+    grouped = manipulation.reshape(input, (input.shape[0], num_groups, -1))
+    out = manipulation.reshape(_run(grouped, None, None, (2,), eps), tuple(input.shape))
+    out = out if weight is None else mul_p(out, _channels(weight, input.ndim))
+    return out if bias is None else add_p(out, _channels(bias, input.ndim))
+
+
+def _channels(a: Array, ndim: int) -> Array:
+    """(C,) so that it broadcasts along axis 1 of ``ndim`` axes."""
+    return a if a is None or ndim == 2 else manipulation.reshape(a, (-1,) + (1,) * (ndim - 2))
+
+
+def batch_moments(input: Array) -> tuple[Array, Array]:
+    """Mean and biased variance of each channel over all axes but axis 1, their axes kept."""
+    axes = (0, *range(2, input.ndim))
+    if count_along(tuple(input.shape), axes) < 2:
+        raise ShapeError(f"batch_norm: input has shape {tuple(input.shape)}; expected more than one value per channel when training "
+                         "(their variance would be 0): use a larger batch, or eval()")
+    found: tuple[Array, Array] = moments_p(input, axes=axes, center=True)
+    return found
+
+
+def batch_norm_with(input: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
+    """Batch norm of the batch whose moments these are."""
+    n = input.ndim
+    return _affine(input, _channels(weight, n), _channels(bias, n), mean, var, (0, *range(2, n)), eps, True)
+
+
+def batch_norm_fixed(input: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
+    """Batch norm by given statistics, (C,): one factor and one summand per channel."""
+    scale = rsqrt_p(add_p(var, eps))
+    scale = scale if weight is None else mul_p(scale, weight)
+    shift = neg_p(mul_p(mean, scale))
+    shift = shift if bias is None else add_p(shift, bias)
+    return add_p(mul_p(input, _channels(scale, input.ndim)), _channels(shift, input.ndim))
+
+
+__all__ = ["batch_moments", "batch_norm_fixed", "batch_norm_with", "group_norm", "layer_norm", "rms_norm"]

@@ -1,0 +1,352 @@
+"""The training loop: steps, validation, schedules, checkpoints, and going on exactly where a killed run stopped."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from tensorlite import random
+from tensorlite._dtypes import kind
+from tensorlite._files import write_atomic
+from tensorlite._state import no_grad
+from tensorlite.backends import backend_of
+from tensorlite.data import DataLoader, random_split
+from tensorlite.engine.value import raw
+from tensorlite.errors import CheckpointError, DataError, TensorliteError, TrainingError
+from tensorlite.train import _progress
+from tensorlite.train._callbacks import Callback
+from tensorlite.train._checkpoint import Checkpoints
+from tensorlite.train._history import History
+
+__all__ = ["Trainer", "accuracy"]
+
+Metric = Callable[[Any, Any], float]
+
+
+def accuracy(output: Any, target: Any) -> float:
+    """The share of rows of ``output`` (n, classes) whose largest element is at the index ``target`` (n,) says.
+
+    >>> import tensorlite as tl
+    >>> tl.train.accuracy(tl.tensor([[1.01, 1.2], [12.5, 0.02], [0.23, 1.35]]), tl.tensor([0, 0, 1]))
+    0.6666666666666666
+    """
+    scores, labels = raw(output), raw(target)
+    xp = backend_of(scores).xp
+    return int(xp.sum(xp.argmax(scores, axis=-1) == labels)) / max(int(np.prod(labels.shape)), 1)
+
+
+class Trainer:
+    """Trains ``model`` with ``optimizer`` to make ``loss(model(x), y)`` small.
+
+    Batches are tuples whose last part is the target. ``scheduler`` is stepped after each epoch, or after each step with
+    ``scheduler_step="step"``; a ``ReduceLROnPlateau`` is given the validation loss. ``grad_clip`` bounds the gradients' norm.
+    ``metrics`` maps names to functions of output and target that return a mean over the batch; by default the accuracy, where the
+    targets are class numbers.
+
+    With ``out``, everything about the run goes into that folder: ``config.json``, ``history.json``, ``history.csv``,
+    ``curves.png`` and ``checkpoints/``, with one checkpoint an epoch and one every ``checkpoint_every`` steps.
+
+    >>> import tensorlite as tl
+    >>> _ = tl.random.manual_seed(0)
+    >>> data = tl.data.TensorDataset(tl.tensor([[0.0], [1.0], [2.0]]), tl.tensor([[0.0], [2.0], [4.0]]))
+    >>> model = tl.nn.Linear(1, 1)
+    >>> trainer = tl.train.Trainer(model, tl.optim.SGD(model.parameters(), lr=0.1), tl.nn.MSELoss(), progress=False)
+    >>> history = trainer.fit(tl.data.DataLoader(data, batch_size=3), epochs=200)
+    >>> history[-1]["loss"] < 1e-3
+    True
+    """
+
+    def __init__(self, model: Any, optimizer: Any, loss: Callable[[Any, Any], Any], callbacks: Sequence[Callback] = (), *,
+                 device: Any = None, scheduler: Any = None, scheduler_step: str = "epoch", grad_clip: float | None = None,
+                 metrics: Mapping[str, Metric] | None = None, out: str | os.PathLike[str] | None = None,
+                 checkpoint_every: int | None = None, config: Mapping[str, Any] | None = None, progress: bool = True) -> None:
+        if scheduler_step not in ("epoch", "step"):
+            raise TrainingError(f"Trainer: scheduler_step is {scheduler_step!r}, expected 'epoch' or 'step'")
+        self.model, self.optimizer, self.loss, self.callbacks = model, optimizer, loss, list(callbacks)
+        self.device = None if device is None else str(device)
+        self.scheduler, self.scheduler_step, self.grad_clip = scheduler, scheduler_step, grad_clip
+        self.metrics = None if metrics is None else dict(metrics)
+        self.out = None if out is None else Path(out)
+        self.checkpoint_every, self.config, self.progress = checkpoint_every, dict(config or {}), progress
+        self.checkpoints = None if self.out is None else Checkpoints(self.out / "checkpoints")
+        self.history = History()
+        self.epoch = 0       # epochs completed
+        self.step = 0        # updates made
+        self.best: float | None = None
+        self.stop = False    # set it to end the training after the present epoch
+        self._sums: dict[str, float] = {}   # of the present epoch: samples, loss and metrics weighted by samples, seconds
+        self._interrupted = False
+        if self.device is not None:
+            model.to(self.device)
+
+    # ---- the loop ----------------------------------------------------------------------------------------------------
+
+    def fit(self, train: Any, val: Any = None, epochs: int = 1, *, batch_size: int = 32,
+            resume: bool | str | os.PathLike[str] = False) -> History:
+        """Train until ``epochs`` epochs are made in all, and return the history.
+
+        ``train`` and ``val`` are loaders or data sets (which are put into loaders of ``batch_size``, shuffled for training);
+        ``val`` may be a fraction of the data set ``train``. ``resume=True`` goes on from the newest checkpoint in ``out``, or
+        starts if there is none; a path goes on from that checkpoint. A resumed run ends with the same bits as one that was never
+        interrupted.
+
+        Ctrl-C saves a checkpoint after the present step and raises ``KeyboardInterrupt``. Errors: ``TrainingError`` for a loss
+        that is not finite, ``CheckpointError`` for a checkpoint that cannot be read, written, or is of another model.
+        """
+        train, val = _loaders(train, val, batch_size)
+        self._sums, self.stop, self._interrupted = {}, False, False
+        if resume:
+            self._resume(train, resume)
+        self._write_config(epochs)
+        shown = _progress.make(self.progress)
+        for callback in self.callbacks:
+            callback.on_fit_start(self)
+        handler = _catch_interrupt(self)
+        try:
+            shown.start(epochs, len(train), self.step)
+            while self.epoch < epochs and not self.stop:
+                shown.epoch(self._epoch(train, val, shown, epochs), epochs)
+        finally:
+            handler()
+            shown.stop()
+            self._write_history(final=True)
+        for callback in self.callbacks:
+            callback.on_fit_end(self)
+        return self.history
+
+    def _epoch(self, train: Any, val: Any, shown: _progress.Progress, epochs: int) -> dict[str, Any]:
+        self.model.train()
+        self._sums = self._sums or {"samples": 0, "seconds": 0.0, "lr": self._lr(), "loss": 0.0}
+        sums, every = self._sums, self.checkpoint_every
+        per_step = self.scheduler if self.scheduler_step == "step" else None
+        before, begun = sums["seconds"], perf_counter()
+        for batch in train:
+            sums["lr"] = self._lr()
+            loss = self._step(self._to_device(batch), sums, epochs)
+            if per_step is not None:
+                per_step.step()
+            self.step += 1
+            sums["seconds"] = before + perf_counter() - begun
+            for callback in self.callbacks:
+                callback.on_step_end(self, loss)
+            shown.step(self.epoch + 1, self.step, loss)
+            if self._interrupted:
+                self._interrupt(train)
+            if every and self.step % every == 0:
+                self._save(train)
+        if not sums["samples"]:
+            raise DataError("fit: the training data gave no batch; give more samples, a smaller batch size, or drop_last=False")
+        return self._end_epoch(train, val)
+
+    def _step(self, batch: Any, sums: dict[str, float], epochs: int) -> float:
+        *inputs, target = batch
+        output = self.model(*inputs)
+        loss = self.loss(output, target)
+        value = float(loss.item())
+        if not isfinite(value):
+            raise self._not_finite("the loss", value, epochs)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.grad_clip is not None:
+            from tensorlite.nn.utils import clip_grad_norm_
+            clip_grad_norm_(self.model.parameters(), self.grad_clip)
+        self.optimizer.step()
+        self._count(sums, output, target, value)
+        return value
+
+    def _count(self, sums: dict[str, float], output: Any, target: Any, loss: float) -> None:
+        n = target.shape[0] if target.ndim else 1
+        sums["samples"] += n
+        sums["loss"] += n * loss
+        if self.metrics is None:
+            classes = kind(target.dtype) in "iu" and output.ndim == target.ndim + 1
+            self.metrics = {"accuracy": accuracy} if classes else {}
+        for name, metric in self.metrics.items():
+            sums[name] = sums.get(name, 0.0) + n * float(metric(output, target))
+
+    def _end_epoch(self, train: Any, val: Any) -> dict[str, Any]:
+        sums = self._sums
+        n, seconds = sums["samples"], sums["seconds"]
+        record = {"epoch": self.epoch + 1, "step": self.step, "lr": sums["lr"]}
+        record |= {name: value / n for name, value in sums.items() if name not in ("samples", "seconds", "lr")}
+        if val is not None:
+            record |= {f"val_{name}": value for name, value in self.evaluate(val).items() if name != "samples"}
+            if not isfinite(record["val_loss"]):
+                raise self._not_finite("the validation loss", record["val_loss"], self.epoch + 1)
+        record |= {"seconds": seconds, "samples_per_second": n / max(seconds, 1e-9)}
+        self._schedule(record)
+        for callback in self.callbacks:
+            callback.on_epoch_end(self, record)
+        self.history.append(record)
+        self.epoch, self._sums = self.epoch + 1, {}
+        better = "val_loss" in record and (self.best is None or record["val_loss"] < self.best)
+        if better:
+            self.best = record["val_loss"]
+        self._save(train, best=better)
+        self._write_history()
+        if self._interrupted:
+            self._interrupt(None)
+        return record
+
+    def _schedule(self, record: dict[str, Any]) -> None:
+        if self.scheduler is None or self.scheduler_step == "step":
+            return
+        from tensorlite.optim.lr_scheduler import ReduceLROnPlateau
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(record.get("val_loss", record["loss"]))
+        else:
+            self.scheduler.step()
+
+    def evaluate(self, data: Any, *, batch_size: int = 1024) -> dict[str, float]:
+        """The mean loss and metrics over a loader or data set, in evaluation mode, and the number of ``samples``."""
+        loader = data if hasattr(data, "batch_size") else DataLoader(data, batch_size)
+        was_training = getattr(self.model, "training", False)
+        self.model.eval()
+        sums: dict[str, float] = {"samples": 0, "loss": 0.0}
+        try:
+            with no_grad():
+                for batch in loader:
+                    *inputs, target = self._to_device(batch)
+                    output = self.model(*inputs)
+                    self._count(sums, output, target, float(self.loss(output, target).item()))
+        finally:
+            if was_training:
+                self.model.train()
+        n = sums.pop("samples")
+        if not n:
+            raise DataError("evaluate: the data gave no batch")
+        return {**{name: value / n for name, value in sums.items()}, "samples": n}
+
+    def _to_device(self, batch: Any) -> Any:
+        return batch if self.device is None or self.device == "cpu" else [part.to(device=self.device) for part in batch]
+
+    def _lr(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    # ---- what goes wrong ---------------------------------------------------------------------------------------------
+
+    def _not_finite(self, what: str, value: float, epochs: int) -> TrainingError:
+        good = self.checkpoints.good if self.checkpoints is not None else None
+        return TrainingError(
+            f"{what} is {value} in epoch {self.epoch + 1} of {epochs}, at step {self.step + 1}, with the learning rate "
+            f"{self._lr():g}; last good checkpoint: {good or 'none'}. Try a lower learning rate, warm-up, grad_clip=1.0, and "
+            "look for nan or inf in the data")
+
+    def _interrupt(self, train: Any) -> None:
+        if train is not None:
+            self._save(train)
+        raise KeyboardInterrupt(f"interrupted after step {self.step}")
+
+    # ---- the run's folder --------------------------------------------------------------------------------------------
+
+    def _save(self, train: Any, *, best: bool = False) -> None:
+        if self.checkpoints is None:
+            return
+        model = self.model.state_dict()
+        for name, value in model.items():
+            array = raw(value)
+            xp = backend_of(array).xp
+            if kind(array.dtype) == "f" and not bool(xp.all(xp.isfinite(array))):
+                raise self._not_finite(f"an element of the weights {name}", float("nan"), self.epoch + 1)
+        self.checkpoints.save(self._state(model, train), best=best)
+
+    def _state(self, model: Any, train: Any) -> dict[str, Any]:
+        return {
+            "model": dict(model), "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "random": random.get_rng_state(), "loader": train.state_dict() if hasattr(train, "state_dict") else None,
+            "trainer": {"epoch": self.epoch, "step": self.step, "best": self.best, "stop": self.stop, "sums": self._sums},
+            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "history": self.history.records, "config": self.config,
+        }
+
+    def _resume(self, train: Any, where: Any) -> None:
+        if where is True:
+            if self.checkpoints is None:
+                raise CheckpointError("fit: resume=True needs the folder of the run; make the Trainer with out=...")
+            path = self.checkpoints.newest()
+            if path is None:
+                return
+        else:
+            path = Path(where)
+        state = (self.checkpoints or Checkpoints(path.parent)).load(path)
+        try:
+            self._restore(state, train)
+        except (TensorliteError, KeyError, RuntimeError, TypeError, IndexError) as error:
+            raise CheckpointError(f"{path}: the checkpoint is of another model, optimizer or set of callbacks ({error}); "
+                                  "make them as they were when it was written") from error
+
+    def _restore(self, state: dict[str, Any], train: Any) -> None:
+        if (state["scheduler"] is None) != (self.scheduler is None) or len(state["callbacks"]) != len(self.callbacks):
+            raise CheckpointError("the checkpoint has another scheduler or other callbacks than this Trainer")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        for callback, kept in zip(self.callbacks, state["callbacks"]):
+            callback.load_state_dict(kept)
+        if state["loader"] is not None and hasattr(train, "load_state_dict"):
+            train.load_state_dict(state["loader"])
+        random.set_rng_state(state["random"])
+        mine = state["trainer"]
+        self.epoch, self.step, self.best = mine["epoch"], mine["step"], mine["best"]
+        self.stop, self._sums = mine["stop"], mine["sums"]
+        self.history = History(state["history"])
+
+    def _write_config(self, epochs: int) -> None:
+        if self.out is None:
+            return
+        import platform
+
+        from tensorlite import __version__
+        about = {"config": self.config, "epochs": epochs, "tensorlite": __version__, "numpy": np.__version__,
+                 "python": platform.python_version(), "model": repr(self.model), "optimizer": type(self.optimizer).__name__}
+        write_atomic(self.out / "config.json", (json.dumps(about, indent=1) + "\n").encode())
+
+    def _write_history(self, *, final: bool = False) -> None:
+        if self.out is None or not len(self.history):
+            return
+        self.history.to_json(self.out / "history.json")
+        self.history.to_csv(self.out / "history.csv")
+        if final:
+            try:
+                self.history.plot(self.out / "curves.png")
+            except TensorliteError as error:   # the run counts, not its picture
+                print(f"no curves: {error}")
+
+
+def _loaders(train: Any, val: Any, batch_size: int) -> tuple[Any, Any]:
+    """Loaders of what ``fit`` was given."""
+    if isinstance(val, float):
+        if hasattr(train, "batch_size") or not 0 < val < 1:
+            raise DataError(f"fit: val={val} asks for a part of the training data: it has to be between 0 and 1, and train a "
+                            "data set, not a loader")
+        train, val = random_split(train, [1 - val, val])
+    if not hasattr(train, "batch_size"):
+        train = DataLoader(train, batch_size, shuffle=True)
+    if val is not None and not hasattr(val, "batch_size"):
+        val = DataLoader(val, 1024)
+    return train, val
+
+
+def _catch_interrupt(trainer: Trainer) -> Callable[[], None]:
+    """Let the first Ctrl-C only set a flag, so that no update is cut in two; the second one is as always. Returns what undoes
+    it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        trainer._interrupted = True
+        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, note)
+    return lambda: signal.signal(signal.SIGINT, before) and None
