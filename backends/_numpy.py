@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backends import _numpy_contraction, _numpy_elementwise, _numpy_indexing, _numpy_reduction, _numpy_searching
+from tensorlite.backends import _numpy_contraction, _numpy_elementwise, _numpy_indexing, _numpy_nn, _numpy_reduction, _numpy_searching
 from tensorlite.backends._base import Backend
 
 # sys.getrefcount's answer for an array held by one local of the caller's caller, one of the caller, and the argument itself
@@ -23,7 +23,7 @@ class NumpyBackend(Backend):
     devices = ("cpu",)
     capabilities = frozenset({"inplace", "strides", "float16", "bfloat16", "numpy-functions"})
 
-    implementations = {**_numpy_indexing.IMPLEMENTATIONS, **_numpy_elementwise.IMPLEMENTATIONS,
+    implementations = {**_numpy_nn.IMPLEMENTATIONS, **_numpy_indexing.IMPLEMENTATIONS, **_numpy_elementwise.IMPLEMENTATIONS,
                        **_numpy_contraction.IMPLEMENTATIONS, **_numpy_reduction.IMPLEMENTATIONS, **_numpy_searching.IMPLEMENTATIONS}
 
     def asarray(self, value: Any, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Any:

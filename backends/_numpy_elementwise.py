@@ -19,7 +19,11 @@ from tensorlite._state import current
 SMALL = 2048      # elements up to which the fewest calls are the fastest
 FUSED = 32768     # elements from which a compiled kernel is worth its call
 
-_BITS = {np.dtype(np.float32): (np.dtype(np.int32), np.int32(31)), np.dtype(np.float64): (np.dtype(np.int64), np.int64(63))}
+# the integers of a floating type's width, and the shift that leaves the sign alone
+_BITS: dict[Any, tuple[Any, Any]] = {
+    np.dtype(np.float32): (np.dtype(np.int32), np.int32(31)),
+    np.dtype(np.float64): (np.dtype(np.int64), np.int64(63)),
+}
 
 
 def _silenced(out: Any, g: Any) -> Any:

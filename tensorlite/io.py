@@ -74,7 +74,7 @@ def _host(name: str, value: Any) -> Any:
         array = backends.backend_of(array).to_numpy(array)
     if array.dtype.name not in _SAVED:
         raise DTypeError(f"save: {name!r} has dtype {array.dtype}, which a safetensors file cannot hold; cast it first")
-    return np.asarray(array, order="C")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
 def _checksum(arrays: Mapping[str, Any], notes: Mapping[str, str]) -> int:
@@ -222,7 +222,7 @@ def _decode(node: Any, arrays: Mapping[str, Any], device: Any) -> Any:
         return complex(*node["complex"])
     array = arrays[node[kind]]
     if "complex" in node:
-        array = (array[..., 0] + 1j * array[..., 1]).astype(node["complex"])
+        array = array.view(node["complex"])[..., 0]
     if kind == "array":
         return array
     if kind == "scalar":

@@ -16,6 +16,7 @@ from tensorlite._site import Site, caller, describe
 from tensorlite.engine.value import RAW, KIND, Provided, Value, extra_of, raw
 from tensorlite.errors import GradError, InplaceError, ShapeError
 
+_tick: Any = None   # the tape's clock; the tape imports this module
 latest = 0   # the number of the last change, or of the last time memory was handed out
 
 
@@ -60,6 +61,22 @@ def wrote(arrays: list[Any], what: str) -> None:
         memory = _memory(array)
         if memory is not None:
             memory.changed, memory.changed_by, memory.changed_at = latest, what, site
+
+
+def records(arrays: list[Any]) -> list[_Memory]:
+    """What :func:`rewrote` takes; it stays right as long as these arrays live."""
+    return [memory for array in arrays if (memory := _memory(array)) is not None]
+
+
+def rewrote(memories: list[_Memory], what: str) -> None:
+    """``wrote`` for one who changes the same arrays again and again (an optimizer): 0.1 us for each instead of 1."""
+    global latest, _tick
+    if _tick is None:
+        from tensorlite.engine.tape import tick as _tick
+    latest = number = _tick()
+    site = caller()
+    for memory in memories:
+        memory.changed, memory.changed_by, memory.changed_at = number, what, site
 
 
 def share(array: Any, *, digest: bool) -> None:
@@ -161,6 +178,7 @@ def link(tensor: Any, op: Any, args: tuple[Any, ...], options: dict[str, Any], i
         return
     extra = extra_of(tensor)
     extra.parent, extra.replay = parent, (op, args[1:], options, index)
+    extra.cut = parent.tracked and not tensor.tracked
     above = parent.extra
     root = extra.root = parent if above is None or above.root is None else above.root
     views = extra_of(root).views
@@ -193,6 +211,20 @@ def guard(tensor: Any, what: str) -> None:
             raise GradError(f"{what}: this is {which}, whose gradient would be lost by changing it in place; "
                             "do it under tensorlite.no_grad(), or work on a .clone()")
         at = at.extra.parent if at.extra is not None else None
+    if tensor.extra is not None and tensor.extra.parent is not None:
+        _attach(tensor)
+
+
+def _attach(tensor: Any) -> None:
+    """Give a view that was made under ``no_grad`` its place on the tape: what is written through it belongs to the tensor it looks into."""
+    chain = []
+    while tensor.extra is not None and tensor.extra.parent is not None:
+        chain.append(tensor)
+        tensor = tensor.extra.parent
+    for view in reversed(chain):
+        if view.extra.parent.tracked and not view.tracked:
+            again = replayer(view.extra)(view.extra.parent)
+            view.tracked, view.node, view.extra.cut = again.tracked, again.node, False
 
 
 def outside(what: str) -> None:
@@ -269,7 +301,7 @@ def _propagate(tensor: Any) -> None:
         child = parent
     for reference in list(child.extra.views or ()):   # and down again; parents come before their views
         view = reference()
-        if view is None or id(view) in moved:
+        if view is None or id(view) in moved or (view.extra.cut and not view.level):
             continue
         parent = view.extra.parent
         if parent.tracked or view.tracked or view.level:

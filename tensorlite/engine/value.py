@@ -25,13 +25,14 @@ class Value:
 class Extra:
     """What few tensors have: hooks, a retained gradient, and the memory they share as views (see ``engine/inplace.py``)."""
 
-    __slots__ = ("handle", "hooks", "parent", "replay", "root", "views")
+    __slots__ = ("cut", "handle", "hooks", "parent", "replay", "root", "views")
 
     def __init__(self) -> None:
         self.hooks: dict[int, Any] | None = None
         self.parent: Value | None = None      # the tensor this one is a view of
         self.replay: Any = None               # (operation, further arguments, options, index): what makes this view of its parent
         self.root: Value | None = None        # the tensor that the parent, its parent, ... are views of
+        self.cut = False                      # made under no_grad of a tracked parent: a constant that looks into its memory
         self.views: list[Any] | None = None   # weak references to the views of this one, of their views, ...
         self.handle: Any = None
 

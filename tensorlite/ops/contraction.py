@@ -331,7 +331,7 @@ def _to_diagonal(x: Any, letters: str, term: str, lengths: dict[str, int]) -> An
     return x
 
 
-einsum_p = primitive("einsum", _einsum)
+einsum_p = primitive("einsum", _einsum, view=True)   # of one operand it may be a view
 einsum_p.vjp(operands=_einsum_rule)
 
 

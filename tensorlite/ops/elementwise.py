@@ -54,7 +54,7 @@ def _sum_to(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
     return xp.reshape(xp.sum(x, axis=axes, dtype=x.dtype), shape)
 
 
-sum_to = primitive("sum_to", _sum_to, linear_in="x")
+sum_to = primitive("sum_to", _sum_to, linear_in="x", view=True)
 sum_to.vjp(x=lambda g, x_shape: expand(g, shape=x_shape))
 
 expand: Primitive = primitive("expand", lambda xp, x, *, shape: xp.broadcast_to(x, shape), linear_in="x", view=True)
@@ -322,7 +322,7 @@ def _move(xp: Any, x: Any, *, device: str) -> Any:
     return target.asarray(backends.backend_of(x).to_numpy(x), device=device)
 
 
-cast_p = primitive("cast", lambda xp, x, *, dtype: xp.astype(x, dtype, copy=False), linear_in="x", casts=True)
+cast_p = primitive("cast", lambda xp, x, *, dtype: xp.astype(x, dtype, copy=False), linear_in="x", casts=True, view=True)
 cast_p.vjp(x=lambda g, x_dtype: cast_p(g, dtype=x_dtype))
 
 move_p = primitive("move", _move, linear_in="x")

@@ -448,10 +448,10 @@ def _gauss(x: Array) -> Array:
 # ---- complex numbers -------------------------------------------------------------------------------------------------
 
 
-real_p = primitive("real", "real", linear_in="x")
+real_p = primitive("real", "real", linear_in="x", view=True)
 real_p.deriv(x=lambda g: g)
 
-imag_p = primitive("imag", "imag", linear_in="x")
+imag_p = primitive("imag", "imag", linear_in="x", view=True)
 imag_p.deriv(x=lambda g: mul_p(g, -1j))
 
 conj_p = primitive("conj", "conj", linear_in="x")

@@ -1,0 +1,289 @@
+"""The base of the optimizers: parameter groups, state, and a step that is one kernel call per group.
+
+A step on a small model is all overhead, so what can be prepared is: which parameters a group has, their state arrays in the order the
+kernel takes them, and the records of their memory that note a change in place. All of it is made again when a parameter's array is
+another one (the model was moved) or a kind of state comes in (momentum was switched on).
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from tensorlite import backends, kernels
+from tensorlite._dtypes import is_differentiable
+from tensorlite._state import enable_grad
+from tensorlite.engine import inplace
+from tensorlite.engine.value import Value, new
+from tensorlite.errors import DTypeError, ShapeError, TensorliteError
+from tensorlite.ops import creation
+
+Tensor = Any
+Group = dict[str, Any]
+
+
+class OptimizerError(TensorliteError, ValueError):
+    """A setting, a parameter or a saved state that the optimizer cannot work with."""
+
+
+class _Pack:
+    """The parameters of a group that live in one backend, with their state."""
+
+    __slots__ = ("arrays", "params", "plan", "records", "states", "steps")
+
+    def __init__(self, kernel: str, params: list[Any], states: dict[str, list[Any]], kinds: tuple[str | None, ...], steps: Any) -> None:
+        self.params, self.states, self.steps = params, states, steps
+        self.arrays = [p.value for p in params]
+        self.records = inplace.records(self.arrays)
+        backend = backends.backend_of(self.arrays[0])
+        make = backend.implementations.get(f"{kernel}_plan") or partial(kernels.load(kernel).reference, backend.xp)
+        self.plan = make(*[states[kind] if kind in states else None for kind in kinds], steps)
+
+
+class Optimizer:
+    """What every optimizer has. A subclass names its kernel and says which state it keeps and how its settings reach the kernel.
+
+    ``params``: tensors, or dicts (groups) with ``params`` and settings that differ from ``defaults``; also (name, tensor) pairs.
+    Errors: ``OptimizerError`` (a ValueError) for no parameters, a parameter given twice, a result of an operation, a bad setting.
+    """
+
+    kernel = ""                            # the fused update in kernels/
+    kinds: tuple[str, ...] = ()            # the kinds of state, in the order the kernel takes them
+    step_in_state = True                   # whether the state dict has the number of steps
+
+    def __init__(self, params: Any, defaults: Group) -> None:
+        self.defaults, self._what = defaults, f"{type(self).__name__}.step"
+        self.param_groups: list[Group] = []
+        self._packs: list[list[_Pack]] = []
+        self._held: list[Any] = []         # every parameter, in order
+        self._pending: dict[Any, dict[str, Any]] = {}   # loaded state, until it is next needed
+        if isinstance(params, Value):
+            raise OptimizerError(f"{type(self).__name__}: params is a single tensor; expected a list of tensors or of groups")
+        listed = list(params)
+        if not listed:
+            raise OptimizerError(f"{type(self).__name__}: there are no parameters; model.parameters() was empty, or has been iterated over already")
+        for group in listed if isinstance(listed[0], dict) else [{"params": listed}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters with settings of their own."""
+        name = type(self).__name__
+        group = dict(param_group)
+        params = group["params"]
+        params = [params] if isinstance(params, Value) else list(params)
+        params = [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in params]
+        known = set(self._held)
+        for i, p in enumerate(params):
+            if not isinstance(p, Value) or p.level:
+                raise DTypeError(f"{name}: parameter {i} is a {type(p).__name__}; expected a tensor")
+            if p.node is not None:
+                raise OptimizerError(f"{name}: parameter {i} is the result of {p.node.op.name}, not a leaf; only leaves can be optimized: "
+                                     "pass the tensor it was made from, or .detach().requires_grad_() it")
+            if not is_differentiable(p.value.dtype):
+                raise DTypeError(f"{name}: parameter {i} has dtype {p.value.dtype}; expected a floating one")
+            if p in known:
+                raise OptimizerError(f"{name}: parameter {i} of the group was given before; each can be in one place only")
+            known.add(p)
+        if not params:
+            raise OptimizerError(f"{name}: a group has no parameters")
+        group["params"] = params
+        for key, value in self.defaults.items():
+            group.setdefault(key, value)
+        self.check(group)
+        self.param_groups.append(group)
+        self._packs.append([])
+        self._held += params
+
+    # ---- what a subclass says --------------------------------------------------------------------------------------------
+
+    def check(self, group: Group) -> None:
+        """Raise ``OptimizerError`` if a setting of a group is out of range."""
+
+    def kept(self, group: Group) -> tuple[str | None, ...]:
+        """For each of ``kinds``, itself where the group's settings need that state, else None."""
+        return self.kinds
+
+    def run(self, plan: Any, params: list[Any], grads: list[Any], group: Group) -> None:
+        """Call the kernel's plan with the group's settings."""
+        raise NotImplementedError
+
+    def _require(self, group: Group, **conditions: tuple[bool, str]) -> None:
+        for key, (fine, expected) in conditions.items():
+            if not fine:
+                raise OptimizerError(f"{type(self).__name__}: {key} is {group[key]}; expected {expected}")
+
+    # ---- the step --------------------------------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient, in place. ``closure`` computes the loss anew, and its result is returned."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for index, group in enumerate(self.param_groups):
+            packs = self._packs[index]
+            if not packs or self._outdated(packs, group):
+                packs = self._prepare(index)
+            for pack in packs:
+                try:
+                    grads = [None if (g := p.grad) is None else g.value for p in pack.params]
+                    self.run(pack.plan, pack.arrays, grads, group)
+                except (ValueError, AttributeError):
+                    self._explain(pack)
+                    raise
+                inplace.rewrote(pack.records, self._what)
+        return loss
+
+    def _outdated(self, packs: list[_Pack], group: Group) -> bool:
+        kept = self.kept(group)
+        for pack in packs:
+            for p, array in zip(pack.params, pack.arrays):
+                if p.value is not array:
+                    return True
+            for kind in kept:
+                if kind is not None and kind not in pack.states:
+                    return True
+        return False
+
+    def _explain(self, pack: _Pack) -> None:
+        for i, p in enumerate(pack.params):
+            if p.grad is None:
+                continue
+            if not isinstance(p.grad, Value):
+                raise DTypeError(f"{type(self).__name__}.step: the gradient of parameter {i} is a {type(p.grad).__name__}; expected a tensor")
+            if tuple(p.grad.value.shape) != tuple(p.value.shape):
+                raise ShapeError(f"{type(self).__name__}.step: parameter {i} has shape {tuple(p.value.shape)}, and its gradient "
+                                 f"{tuple(p.grad.value.shape)}; they must be the same")
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients (or set them to zeros)."""
+        if set_to_none:
+            for p in self._held:
+                p.grad = None
+            return
+        for p in self._held:
+            if p.grad is not None:
+                p.grad = creation.zeros_like(p.grad.detach())
+
+    # ---- state -----------------------------------------------------------------------------------------------------------
+
+    def _prepare(self, index: int) -> list[_Pack]:
+        """The group's packs, one for each backend, with the state there is and zeros for the rest."""
+        import numpy as np
+        group, state = self.param_groups[index], self._state_of(index)
+        kept = self.kept(group)
+        places: dict[Any, list[Any]] = {}
+        for p in group["params"]:
+            places.setdefault(backends.backend_of(p.value), []).append(p)
+        packs = []
+        for backend, params in places.items():
+            steps = np.array([state.get(p, {}).get("step", 0) for p in params], np.int64)
+            states: dict[str, list[Any]] = {}
+            for kind in kept:
+                if kind is None:
+                    continue
+                arrays = states[kind] = []
+                for i, p in enumerate(params):
+                    found = state.get(p, {}).get(kind)
+                    if found is None:
+                        arrays.append(backend.xp.zeros_like(p.value))
+                        if not self.step_in_state:   # the buffer's first step sets it
+                            steps[i] = 0
+                        continue
+                    array = found.value if isinstance(found, Value) else found
+                    same = type(array) is type(p.value) and array.dtype == p.value.dtype and backend.device_of(array) == backend.device_of(p.value)
+                    if not same:
+                        array = creation.asarray(array).to(backend.device_of(p.value)).value
+                    if tuple(array.shape) != tuple(p.value.shape):
+                        raise OptimizerError(f"{type(self).__name__}: the state {kind} has shape {tuple(array.shape)}, but its parameter has "
+                                             f"{tuple(p.value.shape)}; the state belongs to another model")
+                    arrays.append(array if same else backend.asarray(array, dtype=p.value.dtype))
+            packs.append(_Pack(self.kernel, params, states, kept, steps))
+        for p in group["params"]:
+            self._pending.pop(p, None)
+        self._packs[index] = packs
+        return packs
+
+    def _state_of(self, index: int) -> dict[Any, dict[str, Any]]:
+        """parameter -> its state, as far as there is any: {"step": 3, "exp_avg": array, ...}."""
+        out = {p: self._pending[p] for p in self.param_groups[index]["params"] if p in self._pending}
+        for pack in self._packs[index]:
+            for i, p in enumerate(pack.params):
+                if pack.steps[i] and p not in out:
+                    out[p] = {"step": int(pack.steps[i]), **{kind: arrays[i] for kind, arrays in pack.states.items()}}
+        return out
+
+    @property
+    def state(self) -> dict[Any, dict[str, Any]]:
+        """parameter -> its state, whose tensors share the optimizer's memory; without the parameters that were never updated."""
+        out = {}
+        for index in range(len(self.param_groups)):
+            for p, found in self._state_of(index).items():
+                entry = {} if not self.step_in_state else {"step": found.get("step", 0)}
+                for kind, array in found.items():
+                    if kind != "step":
+                        entry[kind] = array if isinstance(array, Value) else new(array)
+                if entry:
+                    out[p] = entry
+        return out
+
+    def state_dict(self) -> dict[str, Any]:
+        """``{"state": {0: {...}}, "param_groups": [{"lr": ..., "params": [0, 1]}]}``, with numbers for the parameters in their order."""
+        number = {p: i for i, p in enumerate(self._held)}
+        state = self.state
+        groups = [{**{k: v for k, v in g.items() if k != "params"}, "params": [number[p] for p in g["params"]]} for g in self.param_groups]
+        return {"state": {number[p]: state[p] for p in self._held if p in state}, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over settings and (a copy of) the state; training goes on as if it had not been interrupted.
+
+        Errors: ``OptimizerError`` if the groups or the shapes differ; then nothing has been changed.
+        """
+        name = type(self).__name__
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+            raise OptimizerError(f"{name}.load_state_dict: expected the dict that state_dict() returned, with 'state' and 'param_groups'")
+        groups, mine = state_dict["param_groups"], self.param_groups
+        sizes, wanted = [len(g["params"]) for g in groups], [len(g["params"]) for g in mine]
+        if sizes != wanted:
+            raise OptimizerError(f"{name}.load_state_dict: the saved groups have {sizes} parameters and the optimizer's {wanted}; they must match")
+        order = dict(zip([i for g in groups for i in g["params"]], [p for g in mine for p in g["params"]]))
+        pending: dict[Any, dict[str, Any]] = {}
+        for saved, entry in state_dict["state"].items():
+            p = order.get(int(saved) if isinstance(saved, str) else saved)
+            if p is not None:
+                pending[p] = self._copied(p, entry)
+        for group, saved in zip(mine, groups):
+            group.update({k: v for k, v in saved.items() if k != "params"})
+        self._pending = pending
+        self._packs = [[] for _ in mine]
+
+    def _copied(self, p: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
+        out: dict[str, Any] = {"step": int(entry.get("step", 0) or 0)}
+        for kind, value in entry.items():
+            if kind == "step" or value is None:
+                continue
+            array = creation.asarray(value).detach().to(device=p.device, dtype=p.value.dtype, copy=True).value
+            if tuple(array.shape) != tuple(p.value.shape):
+                raise OptimizerError(f"{type(self).__name__}.load_state_dict: the state {kind} has shape {tuple(array.shape)}, but its parameter "
+                                     f"has {tuple(p.value.shape)}; the state belongs to another model")
+            out[kind] = array
+        if not self.step_in_state and len(out) > 1:
+            out["step"] = max(out["step"], 1)
+        return out
+
+    # ---- showing, pickling -------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        lines = []
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {key}: {value}" for key, value in sorted(group.items()) if key != "params"]
+        return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {k: v for k, v in self.__dict__.items() if k not in ("_packs", "_pending")}
+        pending = {p: entry for index in range(len(self.param_groups)) for p, entry in self._state_of(index).items()}
+        return {**kept, "_packs": [[] for _ in self.param_groups], "_pending": pending}
+
+
+__all__ = ["Group", "Optimizer", "OptimizerError"]
