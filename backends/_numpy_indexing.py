@@ -79,7 +79,7 @@ def _add_along(out: Any, v: Any, index: Any, axis: int) -> Any:
     v = v if v.shape == shape else np.broadcast_to(v, shape)
     if not v.size:
         return out
-    v = v.reshape(out.shape[:axis] + (index.size,) + out.shape[axis + 1:])
+    v = v.reshape((*out.shape[:axis], index.size, *out.shape[axis + 1:]))
     index = index.reshape(-1)
     if out.ndim == 1 and v.dtype.kind == "f":
         return np.bincount(index, v, n).astype(v.dtype, copy=False)

@@ -1,10 +1,10 @@
-"""Looking into what the tape holds and what the operations do: graphs, paths of the chain rule, missing gradients, NaNs, costs."""
+"""Looking into the tape and at the operations: graphs, paths of the chain rule, missing gradients, NaNs, costs."""
 from __future__ import annotations
 
 import linecache
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -17,8 +17,8 @@ from tensorlite.engine import tape
 from tensorlite.engine.value import KIND, RAW, Value, raw
 from tensorlite.errors import DTypeError, GradError, ShapeError, TensorliteError
 
-__all__ = ["AnomalyError", "Explanation", "Graph", "GraphNode", "Path", "Profile", "detect_anomaly", "explain", "graph", "profile",
-           "why_none"]
+__all__ = ["AnomalyError", "Explanation", "Graph", "GraphNode", "Path", "Profile", "detect_anomaly", "explain", "graph",
+           "profile", "why_none"]
 
 
 class AnomalyError(TensorliteError, ArithmeticError):
@@ -49,7 +49,8 @@ class Graph(list[GraphNode]):
 
     def __str__(self) -> str:
         rows = [("#", "node", "shape", "inputs", "saved", "line")]
-        rows += [(str(i), n.name, str(n.shape), " ".join(map(str, n.inputs)), str(n.saved_bytes), n.where) for i, n in enumerate(self)]
+        rows += [(str(i), n.name, str(n.shape), " ".join(map(str, n.inputs)), str(n.saved_bytes), n.where)
+                 for i, n in enumerate(self)]
         return _table(rows)
 
     def dot(self) -> str:
@@ -64,7 +65,7 @@ class Graph(list[GraphNode]):
 
 
 def graph(t: Any, names: Mapping[str, Any] | None = None) -> Graph:
-    """The operations and leaves that ``t`` was made from, in a topological order: each comes after its inputs, ``t``'s own is last.
+    """The operations and leaves that ``t`` was made from, in a topological order: each after its inputs, ``t``'s own last.
 
     Backward walks the list in reverse. ``names`` gives leaves names to be shown by.
 
@@ -139,8 +140,9 @@ class Explanation(list[Path]):
 def explain(f: Callable[..., Any], *args: Any, limit: int = 1000) -> Explanation:
     """Every path of the chain rule from the arguments of ``f`` to its result, where all values on the way are scalars.
 
-    d f / d x = sum over paths of the product of the local derivatives along it. Steps are called as the line that made them assigns
-    them, else by operation. Errors: ``ShapeError`` if something is no scalar, ``GradError`` for more than ``limit`` paths.
+    d f / d x = sum over paths of the product of the local derivatives along it. Steps are called as the line that made them
+    assigns them, else by operation. Errors: ``ShapeError`` if something is no scalar, ``GradError`` for more than ``limit``
+    paths.
 
     >>> import tensorlite as tl
     >>> paths = tl.debug.explain(lambda x: x * tl.sin(x), tl.tensor(2.0, dtype=tl.float64))
@@ -173,7 +175,7 @@ def explain(f: Callable[..., Any], *args: Any, limit: int = 1000) -> Explanation
             found.append(Path(called.get(at, "leaf"), (called.get(at, "leaf"), *steps), factors, product))
             continue
         if at not in local:
-            local[at] = _local(at)
+            local[at] = _local(at, out.device)   # type: ignore[attr-defined]
         label = _label(at, f)
         if not steps or steps[0] != label:
             steps = (label, *steps)
@@ -181,16 +183,13 @@ def explain(f: Callable[..., Any], *args: Any, limit: int = 1000) -> Explanation
     return found
 
 
-def _local(node: tape.Node) -> list[tuple[Any, float]]:
+def _local(node: tape.Node, device: str) -> list[tuple[Any, float]]:
     """(parent, d node / d parent), one for each argument."""
+    import tensorlite as tl
     if node.output is not None or any(p.shape if not isinstance(p, Value) else p.value.shape for p in node.parents) or node.shape:
         raise ShapeError(f"explain: {_name(node)} ({describe(node.site)}) is not a function of scalars to a scalar")
-    saved = node.saved or ()
-    g = backends.backend_of(next((a for a in _saved(node)), None)).xp.ones((), dtype=node.dtype) if saved and any(_saved(node)) else None
-    if g is None:
-        import tensorlite as tl
-        g = raw(tl.ones((), dtype=node.dtype))
-    plan = node.plan
+    saved, plan = node.saved or (), node.plan
+    g = raw(tl.ones((), dtype=node.dtype, device=device))
     if plan.joint is not None:
         rule, pick = plan.rules[0]
         every = rule(g, tuple(True for _ in range(max(plan.parents) + 1)), *[saved[p] for p in pick])
@@ -218,8 +217,8 @@ def _label(node: tape.Node, f: Any) -> str:
 def why_none(p: Any, loss: Any) -> str:
     """Why ``p.grad`` is None, in words. ``loss`` is the tensor, or a function without arguments that computes it again.
 
-    With a function the line where the way from ``p`` to the loss is cut (detach, no_grad, integers) is found by running it; what leaves
-    through ``.item()`` or NumPy cannot be followed.
+    With a function the line where the way from ``p`` to the loss is cut (detach, no_grad, integers) is found by running it; what
+    leaves through ``.item()`` or NumPy cannot be followed.
 
     >>> import tensorlite as tl
     >>> p = tl.tensor(2.0, requires_grad=True)
@@ -235,18 +234,19 @@ def why_none(p: Any, loss: Any) -> str:
             return f"it has dtype {p.dtype}: only floating and complex tensors have gradients"   # type: ignore[attr-defined]
         return "it does not require a gradient: call requires_grad_() on it before it is used"
     if p.node is not None and not p.retains_grad:   # type: ignore[attr-defined]
-        return (f"it is no leaf but the result of {tape.describe_node(p.node)}: only leaves keep their gradient; call retain_grad() on it "
-                "before backward()")
+        return (f"it is no leaf but the result of {tape.describe_node(p.node)}: only leaves keep their gradient; call "
+                "retain_grad() on it before backward()")
     if not isinstance(loss, Value):
         return _trace(p, loss)
     if _reaches(p, loss):
         return "the loss depends on it: backward() has not been called (or the gradient was reset after)"
     used = [n for n in tape.reachable([loss.node] if loss.node is not None else []) if any(a is raw(p) for a in _saved(n))]
     if used:
-        return (f"its values are used as a constant by {tape.describe_node(used[-1])}: they got there without the tape, through detach(), "
-                ".data or NumPy")
-    why = "the loss's graph does not contain it" if loss.tracked else "the loss has no graph: nothing it was made from requires a gradient"
-    return why + ": it is not used, or was cut off on the way; to see the line, pass a function that computes the loss in place of the loss"
+        return (f"its values are used as a constant by {tape.describe_node(used[-1])}: they got there without the tape, through "
+                "detach(), .data or NumPy")
+    why = ("the loss's graph does not contain it: it is not used, or was cut off on the way" if loss.tracked else
+           "the loss has no graph: nothing it was made from requires a gradient, or it was cut off on the way")
+    return why + "; to see the line, pass a function that computes the loss in place of the loss"
 
 
 def _reaches(p: Any, loss: Any) -> bool:
@@ -259,7 +259,7 @@ def _reaches(p: Any, loss: Any) -> bool:
 
 
 def _trace(p: Any, compute: Callable[[], Any]) -> str:
-    """Run ``compute``, following the arrays that derive from ``p``: those the tape still leads from, and those that lost it, with why."""
+    """Run ``compute``, following what derives from ``p``: arrays the tape leads to, and those that lost it, with why."""
     live: dict[int, Any] = {id(raw(p)): raw(p)}
     lost: dict[int, tuple[Any, frozenset[str]]] = {}
 
@@ -279,6 +279,9 @@ def _trace(p: Any, compute: Callable[[], Any]) -> str:
 
         def run(*values: Any, **options: Any) -> Any:
             out = implementation(*values, **options)
+            lead = next((v for v in values if KIND.get(type(v)) == RAW), None)
+            if lead is not None and KIND.get(type(out)) != RAW and not isinstance(out, tuple):
+                out = backends.backend_of(lead).asarray(out)   # of a scalar, whose array would be unknown here
             reasons: set[str] = set()
             alive = False
             for arg in args:
@@ -291,7 +294,8 @@ def _trace(p: Any, compute: Callable[[], Any]) -> str:
                     reasons |= lost[key][1]
             for array in out if isinstance(out, tuple) else (out,):
                 if alive and op.casts and kind(array.dtype) not in "fc":
-                    alive, reasons = False, {f"{op.name} at {describe(caller())} makes it dtype {array.dtype}, which has no gradient"}
+                    alive = False
+                    reasons.add(f"{op.name} at {describe(caller())} makes it dtype {array.dtype}, which has no gradient")
                 if alive:
                     live[id(array)] = array
                 elif reasons:
@@ -318,7 +322,7 @@ def _observing(observer: Callable[[Any, Any], Any]) -> changed:
 
 @contextmanager
 def detect_anomaly() -> Iterator[None]:
-    """Inside, an operation that makes NaN or inf of finite values raises :class:`AnomalyError` naming it and the line, in backward too.
+    """Inside, an operation, forward or backward, that makes NaN or inf of finite values raises :class:`AnomalyError`, saying where.
 
     Each operation's values are looked through, which makes everything slower.
 
@@ -427,6 +431,6 @@ def profile() -> Iterator[Profile]:
         yield counted
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows)

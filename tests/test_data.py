@@ -17,7 +17,18 @@ import numpy as np
 import pytest
 
 import tensorlite as tl
-from tensorlite.data import DataLoader, Normalize, RandomCrop, RandomFlip, Subset, TensorDataset, _idx, images, mnist, random_split
+from tensorlite.data import (
+    DataLoader,
+    Normalize,
+    RandomCrop,
+    RandomFlip,
+    Subset,
+    TensorDataset,
+    _idx,
+    images,
+    mnist,
+    random_split,
+)
 from tensorlite.errors import CheckpointError, DataError, OutOfRangeError, ShapeError
 from tensorlite.random import Generator, key
 

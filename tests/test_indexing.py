@@ -1,4 +1,5 @@
 """Indexing in every form: NumPy's values, gradients against their definition, and errors that say what is out of range."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -11,20 +12,68 @@ from hypothesis import strategies as st
 import tensorlite as tl
 from tensorlite import backends
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
-from tensorlite.ops import indexing
+from tensorlite.ops import _index, indexing
 
 A = np.arange(24.0).reshape(2, 3, 4)
 MASK = A % 5 > 1.5
 
 KEYS: list[Any] = [
-    0, -1, slice(1, None), slice(None, None, -1), slice(None, None, -2), Ellipsis, None, (), (0, 1), (0, 1, 2), (..., 0), (slice(None), 1),
-    (None, 0), (0, None, 1), (..., None), (slice(0, 0),), (slice(1, 5), slice(None, None, 2)), np.int64(1), (np.int32(0), ..., np.uint8(1)),
-    [0, 1], [1, 1, 0], [-1], [], [[0, 1], [1, 0]], (slice(None), [0, 2, 2]), (..., [3, 0]), ([0, 1], [1, 2]), ([0, 1], slice(None), [1, 3]),
-    (slice(None), [0, 1], [1, 2]), (0, [1, 2]), (0, slice(None), [1, 2]), ([1, 0], ..., 2), ([[0], [1]], [[0, 2]]), (None, [0, 1]),
-    ([0, 1], None, [1, 2]), (slice(None), [0, 2], None, slice(1, 3)), range(2), np.array([1, 0], np.uint8), np.array(1),
-    MASK, MASK[:, :, 0], MASK[:, 0, 0], (0, MASK[0]), (slice(None), MASK[0]), (..., MASK[0, 0]), (MASK[:, 0, 0], slice(None), [True, False, True, False]),
-    (slice(None), [True, False, True], [0, 1]), np.zeros_like(MASK), True, False, (True, 0), (0, np.True_), (slice(None), np.array(True)),
-    ([0, 1], [0, 1], [0, 1]), (1, [0, 1], [0, 1]), ([1, 1, 1, 0], [2, 2, 2, 0], [3, 3, 1, -4]),
+    0,
+    -1,
+    slice(1, None),
+    slice(None, None, -1),
+    slice(None, None, -2),
+    Ellipsis,
+    None,
+    (),
+    (0, 1),
+    (0, 1, 2),
+    (..., 0),
+    (slice(None), 1),
+    (None, 0),
+    (0, None, 1),
+    (..., None),
+    (slice(0, 0),),
+    (slice(1, 5), slice(None, None, 2)),
+    np.int64(1),
+    (np.int32(0), ..., np.uint8(1)),
+    [0, 1],
+    [1, 1, 0],
+    [-1],
+    [],
+    [[0, 1], [1, 0]],
+    (slice(None), [0, 2, 2]),
+    (..., [3, 0]),
+    ([0, 1], [1, 2]),
+    ([0, 1], slice(None), [1, 3]),
+    (slice(None), [0, 1], [1, 2]),
+    (0, [1, 2]),
+    (0, slice(None), [1, 2]),
+    ([1, 0], ..., 2),
+    ([[0], [1]], [[0, 2]]),
+    (None, [0, 1]),
+    ([0, 1], None, [1, 2]),
+    (slice(None), [0, 2], None, slice(1, 3)),
+    range(2),
+    np.array([1, 0], np.uint8),
+    np.array(1),
+    MASK,
+    MASK[:, :, 0],
+    MASK[:, 0, 0],
+    (0, MASK[0]),
+    (slice(None), MASK[0]),
+    (..., MASK[0, 0]),
+    (MASK[:, 0, 0], slice(None), [True, False, True, False]),
+    (slice(None), [True, False, True], [0, 1]),
+    np.zeros_like(MASK),
+    True,
+    False,
+    (True, 0),
+    (0, np.True_),
+    (slice(None), np.array(True)),
+    ([0, 1], [0, 1], [0, 1]),
+    (1, [0, 1], [0, 1]),
+    ([1, 1, 1, 0], [2, 2, 2, 0], [3, 3, 1, -4]),
 ]
 
 
@@ -63,16 +112,17 @@ def test_reference_equals_numpy(key: Any) -> None:
     """The reference over the standard's names alone, run with array-api-strict."""
     pytest.importorskip("array_api_strict")
     from strict_backend import backend
+
     strict = backend.xp
     x = tl.tensor(A)
-    spec, arrays = indexing.parse(x, key)
+    spec, arrays = _index.parse(x, key)
     arrays = tuple(strict.asarray(a.value if isinstance(a, tl.Tensor) else a) for a in arrays)
-    out = indexing._select(strict, strict.asarray(A), *arrays, spec=spec)
+    out = _index.select(strict, strict.asarray(A), *arrays, spec=spec)
     np.testing.assert_array_equal(np.asarray(out), A[key])
     weights, expected = counts(key)
-    back = indexing._put_add(strict, strict.asarray(weights), *arrays, spec=spec, shape=A.shape)
+    back = _index.add_into(strict, strict.asarray(weights), *arrays, spec=spec, shape=A.shape)
     np.testing.assert_allclose(np.asarray(back), expected, atol=1e-14)
-    put = indexing._put(strict, strict.asarray(A), strict.asarray(weights), *arrays, spec=spec)
+    put = _index.put_into(strict, strict.asarray(A), strict.asarray(weights), *arrays, spec=spec)
     b = A.copy()
     b[key] = weights
     np.testing.assert_array_equal(np.asarray(put), b)
@@ -107,6 +157,7 @@ def test_write_and_gradients(key: Any) -> None:
 def test_tensors_as_indices(key: Any) -> None:
     def wrapped(k: Any) -> Any:
         return tl.tensor(k) if isinstance(k, (np.ndarray, list)) and np.asarray(k).size else k
+
     keys = tuple(wrapped(k) for k in key) if isinstance(key, tuple) else wrapped(key)
     np.testing.assert_array_equal(tl.tensor(A)[keys].numpy(), A[key])
 
@@ -118,7 +169,7 @@ def test_second_order(key: Any) -> None:
     (h,) = tl.autograd.grad((g * g).sum(), x)
     _, _ = counts(key)
     times = np.bincount(np.arange(A.size).reshape(A.shape)[key].reshape(-1), minlength=A.size).reshape(A.shape)
-    np.testing.assert_allclose(h.numpy(), 2 * 9 * 2 * 2 * times ** 2 * A ** 3 / 2, rtol=1e-12)
+    np.testing.assert_allclose(h.numpy(), 2 * 9 * 2 * 2 * times**2 * A**3 / 2, rtol=1e-12)
 
 
 def test_basic_indices_are_views_others_copies() -> None:
@@ -131,18 +182,21 @@ def test_basic_indices_are_views_others_copies() -> None:
     assert x.tolist() == [[5, 1, 1, 1], [0, 2, 2, 0], [7, 0, 0, 0]]
 
 
-@pytest.mark.parametrize("key, text", [
-    (2, r"getitem: index 2 is out of range for axis 0 of length 2 \(shape \(2, 3, 4\)\); valid are -2 to 1"),
-    (-3, "index -3 is out of range for axis 0 of length 2"),
-    ((0, 3), "index 3 is out of range for axis 1 of length 3"),
-    ((..., 4), "index 4 is out of range for axis 2 of length 4"),
-    ([0, 5], "index 5 is out of range for axis 0 of length 2"),
-    ((slice(None), [0, -4]), "index -4 is out of range for axis 1 of length 3"),
-    ((0, 0, 0, 0), r"too many indices: 4 for a tensor with 3 axes"),
-    ((0, ..., 0, ...), "one ellipsis"),
-    (np.ones(3, bool), r"the boolean index has shape \(3,\), but the axes it indexes \(0 to 0\) have shape \(2,\)"),
-    (([0, 1], [0, 1, 2]), "do not broadcast with each other"),
-])
+@pytest.mark.parametrize(
+    "key, text",
+    [
+        (2, r"getitem: index 2 is out of range for axis 0 of length 2 \(shape \(2, 3, 4\)\); valid are -2 to 1"),
+        (-3, "index -3 is out of range for axis 0 of length 2"),
+        ((0, 3), "index 3 is out of range for axis 1 of length 3"),
+        ((..., 4), "index 4 is out of range for axis 2 of length 4"),
+        ([0, 5], "index 5 is out of range for axis 0 of length 2"),
+        ((slice(None), [0, -4]), "index -4 is out of range for axis 1 of length 3"),
+        ((0, 0, 0, 0), r"too many indices: 4 for a tensor with 3 axes"),
+        ((0, ..., 0, ...), "one ellipsis"),
+        (np.ones(3, bool), r"the boolean index has shape \(3,\), but the axes it indexes \(0 to 0\) have shape \(2,\)"),
+        (([0, 1], [0, 1, 2]), "do not broadcast with each other"),
+    ],
+)
 def test_out_of_range(key: Any, text: str) -> None:
     x = tl.tensor(A)
     with pytest.raises(OutOfRangeError, match=text):
@@ -150,7 +204,7 @@ def test_out_of_range(key: Any, text: str) -> None:
     with pytest.raises(IndexError, match=text.replace("getitem", "setitem")):
         x[key] = 0.0
     with pytest.raises(OutOfRangeError):
-        indexing._select(np, A, *indexing.parse(x, key)[1], spec=indexing.parse(x, key)[0])
+        _index.select(np, A, *_index.parse(x, key)[1], spec=_index.parse(x, key)[0])
     np.testing.assert_array_equal(x.numpy(), A)
 
 
@@ -178,7 +232,7 @@ def test_written_values() -> None:
         x[0] = tl.tensor([1.0, 2.0])
     v = tl.ones(1, 1, 3, requires_grad=True)
     y = tl.zeros(2, 3)
-    y[0] = v   # NumPy drops leading ones
+    y[0] = v  # NumPy drops leading ones
     (y * 2).sum().backward()
     assert v.grad.tolist() == [[[2, 2, 2]]]
 
@@ -200,9 +254,16 @@ def test_functions_against_pytorch() -> None:
     rows = np.array([2, 0, 2])
     unique = np.array([3, 0, 1])
     for name, args in {
-        "gather": (0, index), "scatter_add": (0, index, src), "index_select": (0, rows), "index_add": (0, rows, src),
-        "index_copy": (0, unique, src), "index_fill": (0, unique, 2.5), "masked_fill": (x > 0, 1.5), "masked_select": (x > 0,),
-        "masked_scatter": (x > 1, src), "scatter": (0, np.argsort(rng.normal(size=(4, 5)), axis=0)[:3], src),
+        "gather": (0, index),
+        "scatter_add": (0, index, src),
+        "index_select": (0, rows),
+        "index_add": (0, rows, src),
+        "index_copy": (0, unique, src),
+        "index_fill": (0, unique, 2.5),
+        "masked_fill": (x > 0, 1.5),
+        "masked_select": (x > 0,),
+        "masked_scatter": (x > 1, src),
+        "scatter": (0, np.argsort(rng.normal(size=(4, 5)), axis=0)[:3], src),
     }.items():
         mine = [tl.tensor(a, requires_grad=a.dtype.kind == "f") if isinstance(a, np.ndarray) else a for a in (x, *args)]
         its = [torch.tensor(a, requires_grad=a.dtype.kind == "f") if isinstance(a, np.ndarray) else a for a in (x, *args)]
@@ -223,7 +284,7 @@ def test_functions_against_pytorch() -> None:
 def test_sums_over_repeated_indices_are_always_the_same() -> None:
     rng = np.random.default_rng(0)
     index, g = rng.integers(0, 50, 4000), rng.normal(size=(4000, 8)).astype(np.float32)
-    spec = (indexing.ARRAY, Ellipsis)
+    spec = (_index.ARRAY, Ellipsis)
     first = indexing.put_add_p(g, index, spec=spec, shape=(50, 8))
     assert all((indexing.put_add_p(g, index, spec=spec, shape=(50, 8)) == first).all() for _ in range(3))
     expected = np.zeros((50, 8))
@@ -241,10 +302,17 @@ def test_plain_arrays_give_plain_arrays() -> None:
 def random_key(draw: Any) -> Any:
     def entry(n: int) -> Any:
         whole = st.integers(-n, n - 1)
-        return st.one_of(whole, st.just(slice(None)), st.builds(slice, st.none() | st.integers(-5, 5), st.none() | st.integers(-5, 5),
-                                                                 st.sampled_from([None, 1, 2, -1, -2])),
-                         st.lists(whole, min_size=2, max_size=2), st.lists(st.booleans(), min_size=n, max_size=n))
-    entries = [draw(entry(n)) for n in A.shape[:draw(st.integers(0, 3))]]
+        return st.one_of(
+            whole,
+            st.just(slice(None)),
+            st.builds(
+                slice, st.none() | st.integers(-5, 5), st.none() | st.integers(-5, 5), st.sampled_from([None, 1, 2, -1, -2])
+            ),
+            st.lists(whole, min_size=2, max_size=2),
+            st.lists(st.booleans(), min_size=n, max_size=n),
+        )
+
+    entries = [draw(entry(n)) for n in A.shape[: draw(st.integers(0, 3))]]
     for extra in draw(st.lists(st.sampled_from([None, Ellipsis]), max_size=2, unique=True)):
         entries.insert(draw(st.integers(0, len(entries))), extra)
     return tuple(entries)
@@ -260,6 +328,6 @@ def test_any_key_does_what_numpy_does(key: Any) -> None:
             tl.tensor(A)[key]
         return
     test_read_and_gradient.__wrapped__(key) if hasattr(test_read_and_gradient, "__wrapped__") else test_read_and_gradient(key)
-    spec, arrays = indexing.parse(tl.tensor(A), key)
-    np.testing.assert_array_equal(indexing._select(np, A, *arrays, spec=spec), expected)
+    spec, arrays = _index.parse(tl.tensor(A), key)
+    np.testing.assert_array_equal(_index.select(np, A, *arrays, spec=spec), expected)
     test_write_and_gradients(key)

@@ -1,4 +1,5 @@
 """Changes in place: views follow, saved values that were changed are refused with both lines named, and nothing else is."""
+
 from __future__ import annotations
 
 import gc
@@ -30,6 +31,7 @@ def refused(out: Any, text: str = "backward of") -> str:
 
 # ---- what was saved and then changed -----------------------------------------------------------------------------------
 
+
 def test_result_saved_then_changed() -> None:
     x = leaf(1, 2)
     y = x.exp()
@@ -48,13 +50,36 @@ def test_argument_saved_then_set() -> None:
     assert "argument x" in refused(z, "backward of mul needs its argument x .* changed in place by setitem")
 
 
-@pytest.mark.parametrize("change", [
-    lambda y: y.add_(1), lambda y: y.mul_(2), lambda y: y.zero_(), lambda y: y.fill_(3), lambda y: y.copy_(tl.ones(2)), lambda y: y.exp_(),
-    lambda y: y.clamp_(0, 1), lambda y: y.relu_(), lambda y: y.masked_fill_(tl.tensor([True, False]), 9), lambda y: y.scatter_add_(0, tl.tensor([0]), tl.ones(1, dtype=tl.float64)),
-    lambda y: y.__setitem__(0, 1), lambda y: y.__setitem__([1], 1), lambda y: y.__setitem__(tl.tensor([True, False]), 1), lambda y: y.__iadd__(1), lambda y: y[0].add_(1),
-    lambda y: y[1:].zero_(), lambda y: y.reshape(2, 1).mul_(2), lambda y: y.detach().mul_(2), lambda y: y.T.sub_(1), lambda y: y.unbind()[0].add_(1),
-    lambda y: y.split(1)[1].neg_(), lambda y: y.view(1, 2)[0, 0].div_(2), lambda y: y.squeeze().pow_(2), lambda y: y.flip(0).tanh_(),
-], ids=range(24))
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y.add_(1),
+        lambda y: y.mul_(2),
+        lambda y: y.zero_(),
+        lambda y: y.fill_(3),
+        lambda y: y.copy_(tl.ones(2)),
+        lambda y: y.exp_(),
+        lambda y: y.clamp_(0, 1),
+        lambda y: y.relu_(),
+        lambda y: y.masked_fill_(tl.tensor([True, False]), 9),
+        lambda y: y.scatter_add_(0, tl.tensor([0]), tl.ones(1, dtype=tl.float64)),
+        lambda y: y.__setitem__(0, 1),
+        lambda y: y.__setitem__([1], 1),
+        lambda y: y.__setitem__(tl.tensor([True, False]), 1),
+        lambda y: y.__iadd__(1),
+        lambda y: y[0].add_(1),
+        lambda y: y[1:].zero_(),
+        lambda y: y.reshape(2, 1).mul_(2),
+        lambda y: y.detach().mul_(2),
+        lambda y: y.T.sub_(1),
+        lambda y: y.unbind()[0].add_(1),
+        lambda y: y.split(1)[1].neg_(),
+        lambda y: y.view(1, 2)[0, 0].div_(2),
+        lambda y: y.squeeze().pow_(2),
+        lambda y: y.flip(0).tanh_(),
+    ],
+    ids=range(24),
+)
 def test_every_change_is_seen(change: Any) -> None:
     for block in (tl.enable_grad, tl.no_grad):
         x, w = leaf(1, 2), leaf(3, 4)
@@ -81,11 +106,12 @@ def test_change_through_a_view_and_through_the_base() -> None:
 
 # ---- through NumPy -----------------------------------------------------------------------------------------------------
 
+
 def test_array_given_to_asarray() -> None:
     for make in (tl.asarray, tl.from_numpy, tl.from_dlpack):
         a = np.array([1.0, 2.0])
         t, w = make(a), leaf(3, 4)
-        a[0] = 7   # before the operation: seen as the new value
+        a[0] = 7  # before the operation: seen as the new value
         z = t * w
         assert z.tolist() == [21, 8]
         z.sum().backward()
@@ -156,7 +182,7 @@ def test_raw_array_passed_to_an_operation() -> None:
     mask[:] = True
     refused(z, "getitem")
     z = w * a
-    a[0] = 0   # the same value
+    a[0] = 0  # the same value
     z.sum().backward()
 
 
@@ -172,10 +198,11 @@ def test_writing_through_dlpack() -> None:
 
 # ---- what is allowed ---------------------------------------------------------------------------------------------------
 
+
 def test_own_input_is_kept_as_it_was() -> None:
     x, w = leaf(1, 2), leaf(3, 4)
     y = x * 1
-    y.mul_(w)      # mul saves y, and y changes: the tape keeps a copy
+    y.mul_(w)  # mul saves y, and y changes: the tape keeps a copy
     y.exp_()
     y.mul_(y)
     y /= w
@@ -211,7 +238,14 @@ def test_what_no_rule_needs_may_change() -> None:
 
 def test_leaves() -> None:
     x = leaf(1, 2)
-    for change in (lambda: x.add_(1), lambda: x.__setitem__(0, 1), lambda: x.zero_(), lambda: x[0].mul_(2), lambda: x.reshape(2, 1)[0].fill_(1), lambda: x.__imul__(2)):
+    for change in (
+        lambda: x.add_(1),
+        lambda: x.__setitem__(0, 1),
+        lambda: x.zero_(),
+        lambda: x[0].mul_(2),
+        lambda: x.reshape(2, 1)[0].fill_(1),
+        lambda: x.__imul__(2),
+    ):
         with pytest.raises(GradError, match="leaf tensor that requires a gradient"):
             change()
     assert x.tolist() == [1, 2]
@@ -257,7 +291,7 @@ def test_training_loop_raises_nothing_and_updates_are_seen() -> None:
     first.backward(retain_graph=True)
     with tl.no_grad():
         w.sub_(0.1)
-    second.backward()   # saved nothing of w
+    second.backward()  # saved nothing of w
     refused(first, "sub_")
 
 
@@ -283,6 +317,7 @@ def test_backward_pays_nothing_where_nothing_changes(monkeypatch: pytest.MonkeyP
 
 
 # ---- views follow ------------------------------------------------------------------------------------------------------
+
 
 def test_view_follows_its_base() -> None:
     x = leaf(1, 2, 3)
@@ -356,9 +391,9 @@ def test_second_order_through_changes() -> None:
     v.mul_(x[1])
     y[1] = y[0].clone() ** 2
     y.mul_(y)
-    (g,) = tl.autograd.grad(y.sum(), x, create_graph=True)   # (x0 x1)^2 + (x0 x1)^4
+    (g,) = tl.autograd.grad(y.sum(), x, create_graph=True)  # (x0 x1)^2 + (x0 x1)^4
     p = 1.0
-    np.testing.assert_allclose(g.tolist(), [(2 * p + 4 * p ** 3) * 2, (2 * p + 4 * p ** 3) * 0.5])
+    np.testing.assert_allclose(g.tolist(), [(2 * p + 4 * p**3) * 2, (2 * p + 4 * p**3) * 0.5])
     (h,) = tl.autograd.grad(g[0], x)
     np.testing.assert_allclose(h.tolist(), [(2 + 12) * 4, (2 + 12) * 1 + 6])
 
@@ -373,6 +408,7 @@ def test_inside_transforms() -> None:
         out = out + 0 * x
         out[0] = y.sum()
         return out.sum()
+
     x = tl.tensor([0.5, 2.0], dtype=tl.float64)
     np.testing.assert_allclose(tl.grad(f)(x).tolist(), [3 * 2, 3 * 0.5])
     np.testing.assert_allclose(tl.grad(lambda z: tl.grad(f)(z)[0])(x).tolist(), [2 * 4, 1 + 4 * 0.5 * 2])
@@ -382,6 +418,7 @@ def test_inside_transforms() -> None:
         out = tl.zeros(2)
         out[0] = x[0]
         return out.sum()
+
     with pytest.raises(GradError, match="belongs to a running transform"):
         tl.grad(lost)(x)
 
@@ -393,6 +430,7 @@ def test_diagonal_can_be_written() -> None:
 
 
 # ---- values, types and shapes ------------------------------------------------------------------------------------------
+
 
 def test_operators_work_in_place() -> None:
     x = tl.tensor([8.0, 6.0])
@@ -430,7 +468,7 @@ def test_result_that_does_not_fit() -> None:
         i.add_(1.5)
     with pytest.raises(DTypeError, match="/="):
         i /= 2
-    x += tl.ones(2, dtype=tl.float64)   # the same kind of number is cast, as by PyTorch and NumPy
+    x += tl.ones(2, dtype=tl.float64)  # the same kind of number is cast, as by PyTorch and NumPy
     x += i
     assert x.dtype == tl.float32 and x.tolist() == [1, 1]
     with pytest.raises(InplaceError, match=r"mul_: the tensor's memory cannot be written"):
@@ -466,6 +504,7 @@ def test_torch_idioms() -> None:
 
 # ---- nothing shares memory unseen --------------------------------------------------------------------------------------
 
+
 def test_gradients_own_their_memory() -> None:
     a, b = leaf(1, 2), leaf(3, 4)
     g = tl.ones(2, dtype=tl.float64)
@@ -488,8 +527,13 @@ def test_results_share_no_memory_unless_declared() -> None:
                 out = row.function(*given, **case.kwargs)
             for result in _flat(out):
                 for t in _flat(given):
-                    if isinstance(result, tl.Tensor) and isinstance(t, tl.Tensor) and result is not t \
-                            and np.shares_memory(raw(result), raw(t)) and (result.extra is None or result.extra.parent is None):
+                    if (
+                        isinstance(result, tl.Tensor)
+                        and isinstance(t, tl.Tensor)
+                        and result is not t
+                        and np.shares_memory(raw(result), raw(t))
+                        and (result.extra is None or result.extra.parent is None)
+                    ):
                         shared.add(row.name)
     assert not shared, "these look into an argument's memory; the operation that does it must say view=True"
 

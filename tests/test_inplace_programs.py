@@ -1,4 +1,5 @@
 """Random programs of views, changes in place and plain operations: the same values and gradients as PyTorch's, or an InplaceError."""
+
 from __future__ import annotations
 
 import os
@@ -14,15 +15,45 @@ from tensorlite.errors import GradError, InplaceError
 torch = pytest.importorskip("torch")
 
 VIEWS = [
-    lambda t: t[0], lambda t: t[-1:], lambda t: t[..., 1:], lambda t: t.reshape(-1), lambda t: t.unsqueeze(0), lambda t: t[None, ...],
-    lambda t: t.transpose(0, -1), lambda t: t[::2], lambda t: t[..., 0], lambda t: t.unbind(0)[0], lambda t: t.split(1)[-1],
-    lambda t: t.diagonal() if t.ndim >= 2 else t[:1], lambda t: t.flatten(),
+    lambda t: t[0],
+    lambda t: t[-1:],
+    lambda t: t[..., 1:],
+    lambda t: t.reshape(-1),
+    lambda t: t.unsqueeze(0),
+    lambda t: t[None, ...],
+    lambda t: t.transpose(0, -1),
+    lambda t: t[::2],
+    lambda t: t[..., 0],
+    lambda t: t.unbind(0)[0],
+    lambda t: t.split(1)[-1],
+    lambda t: t.diagonal() if t.ndim >= 2 else t[:1],
+    lambda t: t.flatten(),
 ]
 COPIES = [
-    lambda t: t * 1.5, lambda t: t.exp() * 0.1, lambda t: t.clone(), lambda t: t * t, lambda t: t.sin(), lambda t: t.flip(0) * 1.0,
-    lambda t: t[[0, 0]] * 1.0, lambda t: t.tanh(),
+    lambda t: t * 1.5,
+    lambda t: t.exp() * 0.1,
+    lambda t: t.clone(),
+    lambda t: t * t,
+    lambda t: t.sin(),
+    lambda t: t.flip(0) * 1.0,
+    lambda t: t[[0, 0]] * 1.0,
+    lambda t: t.tanh(),
 ]
-CHANGES = ["add_", "mul_", "setitem", "tanh_", "zero_", "copy_", "iadd", "setself", "mul_self", "add_other", "mul_other", "set_mask", "set_twice"]
+CHANGES = [
+    "add_",
+    "mul_",
+    "setitem",
+    "tanh_",
+    "zero_",
+    "copy_",
+    "iadd",
+    "setself",
+    "mul_self",
+    "add_other",
+    "mul_other",
+    "set_mask",
+    "set_twice",
+]
 
 
 class Program:
@@ -30,7 +61,9 @@ class Program:
 
     def __init__(self, seed: int, length: int) -> None:
         rng = random.Random(seed)
-        self.plan = [(rng.random(), rng.randrange(1 << 30), rng.randrange(1 << 30), rng.randrange(1 << 30)) for _ in range(length)]
+        self.plan = [
+            (rng.random(), rng.randrange(1 << 30), rng.randrange(1 << 30), rng.randrange(1 << 30)) for _ in range(length)
+        ]
         data = np.random.default_rng(seed)
         self.start = [data.normal(size=(3, 4)), data.normal(size=(4,)), data.normal(size=(2, 3, 2))]
 
@@ -61,7 +94,7 @@ class Program:
 
     @staticmethod
     def change(kind: str, t: Any, u: Any, make: Any) -> None:
-        scalar = u.reshape(-1)[0] * 1.0 if 0 not in tuple(u.shape) else None   # PyTorch misreads a scalar that looks into t
+        scalar = u.reshape(-1)[0] * 1.0 if 0 not in tuple(u.shape) else None  # PyTorch misreads a scalar that looks into t
         if 0 in tuple(t.shape) or scalar is None:
             return
         if kind == "add_":
@@ -87,9 +120,9 @@ class Program:
         elif kind == "mul_other" and tuple(t.shape) == tuple(u.shape):
             t.mul_(u)
         elif kind == "set_mask":
-            mask = (t > 0.3)
+            mask = t > 0.3
             t[mask] = scalar
-        elif kind == "set_twice" and t.ndim and t.shape[0] > 1:   # for a place named twice PyTorch counts both values
+        elif kind == "set_twice" and t.ndim and t.shape[0] > 1:  # for a place named twice PyTorch counts both values
             t[[0, -1]] = scalar * 3.0
 
 
@@ -124,7 +157,7 @@ def compare(seed: int, length: int) -> tuple[str, str]:
         np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-10, err_msg=note)
         for mine, its in zip(ours[1], theirs[1]):
             np.testing.assert_allclose(mine, its, rtol=1e-9, atol=1e-12, err_msg=note)
-    elif kind == "fine" and length <= 12:   # where PyTorch refuses: the slope along a random direction
+    elif kind == "fine" and length <= 12:  # where PyTorch refuses: the slope along a random direction
         direction = [np.random.default_rng(seed + 1).normal(size=a.shape) for a in program.start]
         step, start, ends = 1e-6, program.start, []
         for sign in (1, -1):

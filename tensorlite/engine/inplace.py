@@ -13,7 +13,7 @@ from typing import Any
 
 from tensorlite import backends
 from tensorlite._site import Site, caller, describe
-from tensorlite.engine.value import RAW, KIND, Provided, Value, extra_of, raw
+from tensorlite.engine.value import KIND, RAW, Provided, Value, extra_of, raw
 from tensorlite.errors import GradError, InplaceError, ShapeError
 
 _tick: Any = None   # the tape's clock; the tape imports this module
@@ -26,8 +26,12 @@ class _Memory:
     __slots__ = ("changed", "changed_at", "changed_by", "digest", "owner", "shared", "shared_at")
 
     def __init__(self, owner: Any) -> None:
-        self.owner = weakref.ref(owner, lambda _, key=id(owner), memories=_memories, shared=_shared:   # type: ignore[misc]
-                                 memories.pop(key, None) and shared.discard(key))
+        key, memories, shared = id(owner), _memories, _shared   # bound here: at exit the module's names are gone first
+
+        def forget(_: Any) -> None:
+            memories.pop(key, None)
+            shared.discard(key)
+        self.owner = weakref.ref(owner, forget)
         self.changed, self.changed_by = 0, ""
         self.changed_at: Site | None = None
         self.shared = 0                 # when the memory was handed out, 0 if it was not
@@ -80,7 +84,8 @@ def rewrote(memories: list[_Memory], what: str) -> None:
 
 
 def share(array: Any, *, digest: bool) -> None:
-    """Note that code outside may write to this array's memory from now on. With ``digest``, nodes that saved it before are watched too."""
+    """Note that code outside may write to this array's memory from now on. With ``digest``,
+    nodes that saved it before are watched too."""
     global latest
     from tensorlite.engine.tape import tick
     memory = _memory(array)
@@ -101,7 +106,8 @@ def held(array: Any) -> bool:
 
 
 def _digest(array: Any) -> Any:
-    """A checksum that depends on positions: sums of the bytes as 64-bit words over rows and over columns (one pass each, at memory speed)."""
+    """A checksum that depends on positions: sums of the bytes as 64-bit words over rows and over columns (one pass each,
+    at memory speed)."""
     import numpy as np
     host = np.ascontiguousarray(backends.backend_of(array).to_numpy(array))
     flat = host.reshape(-1).view(np.uint8)
@@ -184,7 +190,8 @@ def link(tensor: Any, op: Any, args: tuple[Any, ...], options: dict[str, Any], i
     views = extra_of(root).views
     if views is None:
         views = root.extra.views = []
-    elif len(views) >= 16 and not len(views) & (len(views) - 1):   # at powers of two: the cost stays proportional to the live ones
+    # at powers of two: the cost stays proportional to the live ones
+    elif len(views) >= 16 and not len(views) & (len(views) - 1):
         views[:] = [v for v in views if v() is not None]
     views.append(weakref.ref(tensor))
 
@@ -207,8 +214,8 @@ def guard(tensor: Any, what: str) -> None:
     at = tensor
     while at is not None:
         if at.tracked and at.node is None:
-            which = "a leaf tensor that requires a gradient" if at is tensor else "a view of a leaf tensor that requires a gradient"
-            raise GradError(f"{what}: this is {which}, whose gradient would be lost by changing it in place; "
+            which = "" if at is tensor else "a view of "
+            raise GradError(f"{what}: this is {which}a leaf tensor that requires a gradient, whose gradient would be lost by changing it in place; "
                             "do it under tensorlite.no_grad(), or work on a .clone()")
         at = at.extra.parent if at.extra is not None else None
     if tensor.extra is not None and tensor.extra.parent is not None:
@@ -216,7 +223,8 @@ def guard(tensor: Any, what: str) -> None:
 
 
 def _attach(tensor: Any) -> None:
-    """Give a view that was made under ``no_grad`` its place on the tape: what is written through it belongs to the tensor it looks into."""
+    """Give a view that was made under ``no_grad`` its place on the tape:
+    what is written through it belongs to the tensor it looks into."""
     chain = []
     while tensor.extra is not None and tensor.extra.parent is not None:
         chain.append(tensor)
@@ -229,20 +237,22 @@ def _attach(tensor: Any) -> None:
 
 def outside(what: str) -> None:
     """Refuse to write a value of a transform into a tensor that the transform does not follow."""
-    raise GradError(f"{what}: what is written belongs to a running transform (grad, vjp, ...), and the tensor it is written into does not, "
-                    "so it would be lost; make that tensor from the function's arguments (zeros_like(x)), or use stack, concat or where")
+    raise GradError(f"{what}: what is written belongs to a running transform (grad, vjp, ...), and the tensor it is written "
+                    "into does not, so it would be lost; use stack, concat or where, or make that tensor from the function's "
+                    "arguments (x * 0)")
 
 
 def writable(tensor: Any, what: str) -> None:
     """Refuse to write where several elements share one place, or where the array was given read-only."""
     flags = getattr(tensor.value, "flags", None)
     if flags is not None and not flags.writeable:
-        raise InplaceError(f"{what}: the tensor's memory cannot be written: its elements share places (it was expanded or broadcast), "
-                           "or it came from a read-only array; change a .clone() instead")
+        raise InplaceError(f"{what}: the tensor's memory cannot be written: its elements share places (it was expanded or "
+                           "broadcast), or it came from a read-only array; change a .clone() instead")
 
 
 def _keep(new: Any, since: int, array: Any) -> None:
-    """Give the nodes recorded after ``since`` copies of what they saved of the memory of ``array``, which is about to be written."""
+    """Give the nodes recorded after ``since`` copies of what they saved of the memory of ``array``,
+    which is about to be written."""
     owner_of = backends.backend_of(array).owner
     owner = owner_of(array)
     todo, seen = [new.node], set()
@@ -260,10 +270,10 @@ def _keep(new: Any, since: int, array: Any) -> None:
 
 
 def become(tensor: Any, new: Any, what: str, *, written: bool = False, since: int | None = None) -> Any:
-    """Make ``tensor`` hold ``new`` in the memory it has, with ``new``'s place on the tape, and bring along whatever shares that memory.
+    """Make ``tensor`` hold ``new`` in the memory it has, with ``new``'s place on the tape; what shares that memory comes along.
 
-    ``written``: the memory holds the new values already. ``since``: the clock before ``new`` was computed; what those operations saved
-    of the tensor itself is copied, so that ``x.mul_(y)`` can be differentiated.
+    ``written``: the memory holds the new values already. ``since``: the clock before ``new`` was computed; what those
+    operations saved of the tensor itself is copied, so that ``x.mul_(y)`` can be differentiated.
     """
     from tensorlite._state import current
     if tuple(new.shape) != tuple(tensor.shape):
@@ -312,7 +322,8 @@ def _propagate(tensor: Any) -> None:
 
 
 def _rewrite(parent: Any, child: Any) -> None:
-    """``parent`` with the part that ``child`` looks at replaced by it: its place on the tape; its values are there already at level 0."""
+    """``parent`` with the part that ``child`` looks at replaced by it: its place on the tape;
+    its values are there already at level 0."""
     replay = replayer(child.extra)
     if parent.level:
         whole = Provided.write_view(parent, child, replay=replay)
@@ -320,5 +331,6 @@ def _rewrite(parent: Any, child: Any) -> None:
         return
     from tensorlite.engine import tape
     mask = parent.tracked + 2 * child.tracked
-    parent.node = tape.record(Provided.write_view, (parent, child), [parent.value, child.value], mask, parent.value, {"replay": replay}, False)
+    values = [parent.value, child.value]
+    parent.node = tape.record(Provided.write_view, (parent, child), values, mask, parent.value, {"replay": replay}, False)
     parent.tracked = True

@@ -60,6 +60,8 @@ class Primitive:
         self.full: Primitive | None = None
         if visible is not None:
             self.full = Primitive.__new__(Primitive)
+        if "out" in self.args:
+            raise TypeError(f"primitive {name}: an argument must not be called 'out', which in rules means the result")
         self.vjps: dict[str, Rule] = {}
         self.jvps: dict[str, Rule] = {}
         self.joint: Rule | None = None
@@ -129,10 +131,12 @@ class Primitive:
                     return self._arrays(out, lead)
                 return backends.of_type(lead).asarray(out)   # type: ignore[union-attr]
         values = []
-        mask, bit, lead, plain, whole = 0, 1, NoneType, False, None
+        mask, bit, lead, whole = 0, 1, NoneType, None
+        tensors = plain = numbers = False
         for a in args:
             kind = KIND.get(a.__class__)
             if kind is EVERYDAY:
+                tensors = True
                 if a.tracked:
                     mask |= bit
                 a = a.value
@@ -146,13 +150,17 @@ class Primitive:
                     if lead is not NoneType:
                         return self._general(args, options)
                     lead = a.__class__
-            elif kind is not SCALAR:
+            elif kind is SCALAR:
+                numbers = True
+            else:
                 return self._general(args, options)
             values.append(a)
             bit += bit
         implementation = self.implementations.get(lead)
         if implementation is None:
             return self._general(args, options)
+        if numbers and self.elementwise:
+            _weaken(values, lead)
         state = _current.get(_base)
         if state.observer is not None:
             implementation = state.observer(self, implementation)
@@ -160,8 +168,8 @@ class Primitive:
             out = implementation(*values, **options)
         except Exception as error:
             self._explain(error, values, options)
-        if plain and not mask and not any(KIND.get(a.__class__) is EVERYDAY for a in args):   # a number first, then arrays
-            return self._arrays(out, lead) if self.outputs != 1 else out if out.__class__ is lead else backends.of_type(lead).asarray(out)   # type: ignore[union-attr]
+        if not tensors:   # a number first, then arrays
+            return self._arrays(out, lead) if self.outputs != 1 else self._arrays((out,), lead)[0]
         if out.__class__ is not lead:
             if self.outputs != 1:
                 whole = self._arrays(out, lead)
@@ -297,6 +305,15 @@ def _unboxed(value: Any) -> Any:
             if backend.scalar_types and isinstance(value, backend.scalar_types):
                 return backend.asarray(value)
     return value
+
+
+def _weaken(values: list[Any], lead: type) -> None:
+    """Turn numbers beside an array of an extension type (bfloat16) into that type: NumPy would take them for float64."""
+    for v in values:
+        if v.__class__ is lead:
+            if getattr(v.dtype, "kind", "f") == "V":
+                values[:] = [v.dtype.type(n) if n.__class__ in (int, float) else n for n in values]
+            return
 
 
 def _plain(value: Any, backend: Any) -> Any:

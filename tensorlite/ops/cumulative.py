@@ -150,5 +150,7 @@ def diff(x: Array, /, n: int = 1, axis: int = -1, *, prepend: Array | None = Non
         from tensorlite.ops.manipulation import concat
         x = concat([part for part in (prepend, x, append) if part is not None], axis=axis)
     for _ in range(n):
+        if not x.shape[axis]:
+            break
         x = sub_p(slide_p(x, axis=axis, before=-1, after=0), slide_p(x, axis=axis, before=0, after=-1))
     return x

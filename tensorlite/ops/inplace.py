@@ -18,15 +18,15 @@ def apply(x: Any, name: str, function: Callable[..., Any], *args: Any, **options
     """``x`` becomes ``function(x, ...)``: in its own memory, cast to its dtype where that keeps the kind of number."""
     inplace.guard(x, name)
     start = tape.tick()
-    out = function(x, *args, **options)
+    out: Any = function(x, *args, **options)
     if not isinstance(out, Value):
         return NotImplemented
-    if out.shape != x.shape:   # type: ignore[attr-defined]
-        raise ShapeError(f"{name}: the result has shape {out.shape}, which does not fit in place of {x.shape}; "   # type: ignore[attr-defined]
+    if out.shape != x.shape:
+        raise ShapeError(f"{name}: the result has shape {out.shape}, which does not fit in place of {x.shape}; "
                          "write it without the in-place form")
-    if out.dtype != x.dtype:   # type: ignore[attr-defined]
-        if _RANK.get(_dtypes.kind(out.dtype), 9) > _RANK.get(_dtypes.kind(x.dtype), 9):   # type: ignore[attr-defined]
-            raise DTypeError(f"{name}: the result has dtype {out.dtype}, which a tensor of dtype {x.dtype} cannot hold; "   # type: ignore[attr-defined]
+    if out.dtype != x.dtype:
+        if _RANK.get(_dtypes.kind(out.dtype), 9) > _RANK.get(_dtypes.kind(x.dtype), 9):
+            raise DTypeError(f"{name}: the result has dtype {out.dtype}, which a tensor of dtype {x.dtype} cannot hold; "
                              "convert the tensor first, or write it without the in-place form")
         out = cast_p(out, dtype=x.dtype)
     return inplace.become(x, out, name, since=start)
@@ -41,7 +41,8 @@ def _method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "add": elementwise.add, "sub": elementwise.subtract, "mul": elementwise.multiply, "div": elementwise.divide, "pow": binary.power,
+    "add": elementwise.add, "sub": elementwise.subtract, "mul": elementwise.multiply, "div": elementwise.divide,
+    "pow": binary.power,
     "floor_divide": elementwise.floor_divide, "remainder": elementwise.remainder, "neg": elementwise.negative,
     "clamp": elementwise.clip, "clip": elementwise.clip, "clamp_min": elementwise.clamp_min, "clamp_max": elementwise.clamp_max,
     "lerp": binary.lerp, "relu": activation.relu, "tril": rearrange.tril, "triu": rearrange.triu,
@@ -49,8 +50,9 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "index_add": indexing.index_add, "index_copy": indexing.index_copy, "index_fill": indexing.index_fill,
     "index_put": indexing.index_put,
     **{name: getattr(functions, name) for name in (
-        "abs", "sqrt", "rsqrt", "square", "reciprocal", "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "asin",
-        "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "floor", "ceil", "trunc", "round", "frac", "sigmoid", "logit",
+        "abs", "sqrt", "rsqrt", "square", "reciprocal", "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sin",
+        "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "floor", "ceil", "trunc",
+        "round", "frac", "sigmoid", "logit",
         "erf", "erfc", "erfinv", "nan_to_num", "sign")},
 }
 METHODS = {name + "_": _method(name + "_", function) for name, function in _FUNCTIONS.items()}
@@ -71,7 +73,8 @@ METHODS["addcmul_"], METHODS["addcdiv_"] = _method("addcmul_", addcmul), _method
 
 
 def copy_(self: Any, source: Any, non_blocking: bool = False) -> Any:
-    """The values of ``source`` (a tensor, an array or a number), broadcast and cast, into this tensor; gradients flow to the source."""
+    """The values of ``source`` (a tensor, an array or a number), broadcast and cast, into this tensor;
+    gradients flow to the source."""
     return indexing.write(self, source, (), (Ellipsis,), "copy_")
 
 

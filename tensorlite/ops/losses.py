@@ -10,12 +10,14 @@ from tensorlite.engine.value import Value, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.kernels.softmax_cross_entropy.reference import softmax_cross_entropy as _reference
 from tensorlite.ops import manipulation
-from tensorlite.ops.elementwise import add_p, cast_p, chain, mul_p, neg_p, sub_p, where
+from tensorlite.ops.comparison import logical_and
+from tensorlite.ops.elementwise import add_p, cast_p, chain, div_p, mul_p, neg_p, sub_p, where
 from tensorlite.ops.functions import abs as _abs
 from tensorlite.ops.functions import log, square
-from tensorlite.ops.reduction import mean, sum_p
+from tensorlite.ops.indexing import take
+from tensorlite.ops.reduction import all, any, mean, sum_p
 from tensorlite.ops.reduction import sum as _sum
-from tensorlite.ops.searching import take_along_axis
+from tensorlite.ops.searching import argmax, take_along_axis
 from tensorlite.ops.softmax import log_softmax
 
 Array = Any
@@ -133,7 +135,7 @@ def cross_entropy(input: Array, target: Array, weight: Array | None = None, *, i
     >>> tl.nn.functional.cross_entropy(logits, tl.tensor([0, 0, 1]))
     tensor(0.3583)
     """
-    kind = target.dtype.kind if isinstance(target, Value) and target.level == 0 else "?"
+    kind = getattr(target.dtype, "kind", "?") if isinstance(target, Value) else "?"
     if kind in "iu" and target.ndim == 1 and input.ndim == 2 and _recording(input):   # the everyday case
         return softmax_cross_entropy_p(input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction)
     kind = _dtypes.kind(target.dtype) if hasattr(target, "dtype") else "?"
@@ -175,17 +177,16 @@ def nll_loss(input: Array, target: Array, weight: Array | None = None, *, ignore
     rows, labels = _rows_of("nll_loss", input, target)
     classes = rows.shape[1]
     kept = labels != ignore_index
-    bad = (labels < 0) | (labels >= classes)
-    bad = bad & kept
-    if bool(bad.any()):
-        position = int(raw(bad).argmax())
+    bad = logical_and(kept, (labels < 0) | (labels >= classes))
+    if bool(raw(any(bad))):
+        position = int(raw(argmax(cast_p(bad, dtype=_dtypes.int64))))
         raise OutOfRangeError(f"nll_loss: target[{position}] is {int(labels[position])}, but there are {classes} classes (0 <= target < {classes})")
-    at = where(kept, labels, labels * 0)
+    at = where(kept, labels, mul_p(labels, 0))
     picked = manipulation.squeeze(take_along_axis(rows, manipulation.expand_dims(at, 1), axis=1), 1)
-    factor = cast_p(kept, dtype=input.dtype) if weight is None else cast_p(kept, dtype=input.dtype) * weight[at]
+    factor = cast_p(kept, dtype=input.dtype) if weight is None else mul_p(cast_p(kept, dtype=input.dtype), take(weight, at))
     loss = neg_p(mul_p(picked, factor))
     if reduction == "mean":
-        return _sum(loss) / _sum(factor)
+        return div_p(_sum(loss), _sum(factor))
     loss = _reduce("nll_loss", loss, reduction)
     return manipulation.reshape(loss, target.shape) if reduction == "none" else loss
 
@@ -242,8 +243,7 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array | None = Non
     """-(t log p + (1 - t) log(1 - p)), averaged, with the logarithms cut off at -100 as in PyTorch. input: probabilities 0..1."""
     from tensorlite.ops.elementwise import maximum
     _same_shape("binary_cross_entropy", input, target)
-    values = raw(input)
-    if values.size and not bool(((values >= 0) & (values <= 1)).all()):
+    if not bool(raw(all(logical_and(input >= 0, input <= 1)))):
         raise OutOfRangeError("binary_cross_entropy: input holds values outside 0..1; give probabilities, or logits to binary_cross_entropy_with_logits")
     loss = neg_p(add_p(mul_p(target, maximum(log(input), -100.0)), mul_p(sub_p(1, target), maximum(log(sub_p(1, input)), -100.0))))
     return _reduce("binary_cross_entropy", loss if weight is None else mul_p(loss, weight), reduction)
@@ -260,5 +260,5 @@ def kl_div(input: Array, target: Array, *, reduction: str = "mean", log_target: 
         safe = where(positive, target, target * 0 + 1)
         loss = sub_p(mul_p(target, log(safe)), mul_p(target, input))
     if reduction == "batchmean":
-        return _sum(loss) / (input.shape[0] if input.ndim else 1)
+        return div_p(_sum(loss), input.shape[0] if input.ndim else 1)
     return _reduce("kl_div", loss, reduction)

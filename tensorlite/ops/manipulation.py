@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import operator
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -77,7 +78,7 @@ def reshape(x: Array, /, *shape: Any, copy: bool | None = None) -> Array:
 
 
 def view(x: Array, *shape: Any) -> Array:
-    """:func:`reshape`, or with a dtype :func:`astype` of the same bytes' meaning is not offered: give lengths."""
+    """:func:`reshape` by PyTorch's name. (Another dtype for the same bytes is not offered.)"""
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)) and not hasattr(shape[0], "__index__"):
         raise DTypeError(f"view: expected lengths, got {shape[0]!r}; to convert the elements use .to(dtype)")
     return reshape_p(x, shape=sizes_of("view", shape))
@@ -136,7 +137,8 @@ def permute_dims(x: Array, /, *axes: Any, dims: Any = None) -> Array:
     """Axis i of the result is axis ``axes[i]`` of x: ``permute_dims(x, (2, 0, 1))`` or ``x.permute(2, 0, 1)``."""
     order = axes_of("permute_dims", sizes_of("permute_dims", (dims,) if dims is not None else axes), x.ndim)
     if len(order) != x.ndim:
-        raise ShapeError(f"permute_dims: axes {order} are {len(order)}, and x has {x.ndim} axes (shape {tuple(x.shape)}); name each once")
+        raise ShapeError(f"permute_dims: axes {order} are {len(order)}, and x has {x.ndim} axes (shape {tuple(x.shape)}); "
+                         "name each once")
     return permute_p(x, axes=order)
 
 
@@ -169,7 +171,7 @@ swapdims = swapaxes
 def t(x: Array, /) -> Array:
     """The transposed matrix; what has fewer than two axes as it is."""
     if x.ndim > 2:
-        raise ShapeError(f"t: expected at most 2 axes, got {x.ndim} (shape {tuple(x.shape)}); use .mT or .transpose(dim0, dim1)")
+        raise ShapeError(f"t: expected at most 2 axes, got shape {tuple(x.shape)}; use .mT or .transpose(dim0, dim1)")
     return permute_p(x, axes=(1, 0)) if x.ndim == 2 else x
 
 
@@ -215,7 +217,8 @@ unsqueeze = expand_dims
 
 @torch_names
 def squeeze(x: Array, /, axis: Any = None) -> Array:
-    """``x`` without its axes of length 1, or without ``axis``, which must have length 1 (the array API standard; PyTorch ignores others)."""
+    """``x`` without its axes of length 1, or without ``axis``, which must have length 1 (the standard;
+    PyTorch ignores others)."""
     shape = tuple(x.shape)
     if axis is None:
         return reshape_p(x, shape=tuple([n for n in shape if n != 1]))
@@ -253,7 +256,8 @@ def expand_(x: Array, /, *sizes: Any) -> Array:
     if extra >= 0:
         shape = tuple([x.shape[a - extra] if n == -1 and a >= extra else n for a, n in enumerate(shape)])
     if -1 in shape:
-        raise ShapeError(f"expand: -1 keeps the length of an axis, and a new axis has none (x has shape {tuple(x.shape)}, sizes {shape})")
+        raise ShapeError("expand: -1 keeps the length of an axis, and a new axis has none "
+                         f"(x has shape {tuple(x.shape)}, sizes {shape})")
     return broadcast_to(x, shape)
 
 
@@ -278,7 +282,8 @@ def _check_concat(*arrays: Any, axis: int) -> None:
     for i, a in enumerate(arrays):
         shape = tuple(a.shape)
         if len(shape) != len(first) or any(m != n for k, (m, n) in enumerate(zip(shape, first)) if k != axis):
-            raise ShapeError(f"concat: arrays[{i}] has shape {shape}, which apart from axis {axis} must equal arrays[0]'s {first}")
+            raise ShapeError(f"concat: arrays[{i}] has shape {shape}, which apart from axis {axis} must equal arrays[0]'s "
+                             f"{first}")
 
 
 concat_p = primitive("concat", lambda xp, *arrays, axis: xp.concat(arrays, axis=axis), check=_check_concat)
@@ -348,10 +353,8 @@ def _at_least(x: Array, ndim: int) -> Array:
     if len(shape) >= ndim:
         return x
     if ndim == 3:
-        shape = {0: (1, 1, 1), 1: (1, *shape, 1), 2: (*shape, 1)}[len(shape)]
-    else:
-        shape = (1,) * (ndim - len(shape)) + shape
-    return reshape_p(x, shape=shape)
+        return reshape_p(x, shape=((1, 1, 1), (1, *shape, 1), (*shape, 1))[len(shape)])
+    return reshape_p(x, shape=(1,) * (ndim - len(shape)) + shape)
 
 
 def vstack(arrays: Any, /) -> Array:
@@ -434,10 +437,10 @@ def tensor_split(x: Array, indices_or_sections: Any, /, axis: int = 0) -> tuple[
     n = x.shape[axis]
     if isinstance(indices_or_sections, (tuple, list)):
         cuts = [slice(None, c).indices(n)[1] for c in sizes_of("tensor_split", (indices_or_sections,))]
-        if any(b < a for a, b in zip(cuts, cuts[1:])):
+        if any(b < a for a, b in pairwise(cuts)):
             return tuple([getitem_p(x, spec=(*[_ALL] * axis, slice(a, b), Ellipsis)) for a, b in zip([0, *cuts], [*cuts, n])])
         edges = [0, *cuts, n]
-        lengths = tuple([b - a for a, b in zip(edges, edges[1:])])
+        lengths = tuple([b - a for a, b in pairwise(edges)])
     else:
         count = operator.index(indices_or_sections)
         if count <= 0:
@@ -498,7 +501,7 @@ def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) ->
 
     >>> import tensorlite as tl
     >>> tl.astype(tl.tensor([1.5, -2.5]), tl.int64)
-    tensor([1, -2])
+    tensor([ 1, -2])
     """
     dtype = as_dtype(dtype)
     if x.dtype == dtype:
@@ -526,8 +529,8 @@ def _to(name: str, dtype: Any) -> Any:
 
 float_, double, half = _to("float", _dtypes.float32), _to("double", _dtypes.float64), _to("half", _dtypes.float16)
 bfloat16 = _to("bfloat16", _dtypes.bfloat16)
-long, int_, short, char = _to("long", _dtypes.int64), _to("int", _dtypes.int32), _to("short", _dtypes.int16), _to("char", _dtypes.int8)
-byte, bool_ = _to("byte", _dtypes.uint8), _to("bool", _dtypes.bool_)
+long, int_, short = _to("long", _dtypes.int64), _to("int", _dtypes.int32), _to("short", _dtypes.int16)
+char, byte, bool_ = _to("char", _dtypes.int8), _to("byte", _dtypes.uint8), _to("bool", _dtypes.bool_)
 
 
 def result_type(*arrays_and_dtypes: Any) -> Any:

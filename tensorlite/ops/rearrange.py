@@ -105,7 +105,7 @@ def tile(x: Array, /, *repetitions: Any, dims: Any = None) -> Array:
 
 @torch_names
 def repeat(x: Array, repeats: Any, /, axis: int | None = None) -> Array:
-    """Each element ``repeats`` times in a row along ``axis`` (without one: of the flattened x). A number, or one for each element.
+    """Each element ``repeats`` times along ``axis`` (without one: of the flattened x). A number, or one for each element.
 
     This is the array API standard's and NumPy's ``repeat``; PyTorch's is :func:`tile`.
 
@@ -121,10 +121,12 @@ def repeat(x: Array, repeats: Any, /, axis: int | None = None) -> Array:
         raise ShapeError(f"repeat: repeats are integers of at least 0, got {repeats!r}")
     if counts.size == 1:
         n, shape = int(counts.reshape(())), tuple(x.shape)
-        out = expand(reshape_p(x, shape=(*shape[:axis + 1], 1, *shape[axis + 1:])), shape=(*shape[:axis + 1], n, *shape[axis + 1:]))
+        before, after = shape[:axis + 1], shape[axis + 1:]
+        out = expand(reshape_p(x, shape=(*before, 1, *after)), shape=(*before, n, *after))
         return clone_p(reshape_p(out, shape=(*shape[:axis], shape[axis] * n, *shape[axis + 1:])))
     if counts.shape != (x.shape[axis],):
-        raise ShapeError(f"repeat: repeats of shape {counts.shape} for axis {axis} of length {x.shape[axis]}; give one number for each element")
+        raise ShapeError(f"repeat: repeats of shape {counts.shape} for axis {axis} of length {x.shape[axis]}; "
+                         "give one number for each element")
     return take(x, index_array(x, np.repeat(np.arange(counts.size), counts)), axis=axis)
 
 
@@ -252,7 +254,8 @@ def _on_diagonal(g: Array, offset: int, axis1: int, axis2: int, x_shape: tuple[i
 diagonal_p.vjp(x=_on_diagonal)
 
 
-def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: int | None = None, dim2: int | None = None) -> Array:
+def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: int | None = None,
+             dim2: int | None = None) -> Array:
     """The elements x[..., i, i + offset] of two axes, as the last axis of the result. A view."""
     _matrix("diagonal", x)
     pair = axes_of("diagonal", (axis1 if dim1 is None else dim1, axis2 if dim2 is None else dim2), x.ndim)
@@ -286,7 +289,8 @@ def diag(x: Array, /, k: int = 0, *, diagonal: int | None = None) -> Array:
 # ---- grids ---------------------------------------------------------------------------------------------------------------
 
 def meshgrid(*arrays: Array, indexing: str = "xy") -> list[Array]:
-    """Coordinates of the grid that vectors span, one array for each. "xy" (the standard's default) has the first two axes exchanged."""
+    """Coordinates of the grid that vectors span, one array for each;
+    "xy" (the standard's default) exchanges the first two axes."""
     if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)):
         arrays = tuple(arrays[0])
     if indexing not in ("xy", "ij"):

@@ -30,7 +30,7 @@ class LRScheduler:
         self.optimizer = _optimizer(type(self).__name__, optimizer)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
-                group["initial_lr"] = group["lr"]
+                group.setdefault("initial_lr", group["lr"])   # another schedule of this optimizer may have changed the rate already
             elif "initial_lr" not in group:
                 raise OptimizerError(f"{type(self).__name__}: last_epoch is {last_epoch}, but group {i} of the optimizer has no initial_lr; "
                                      "load the optimizer's state first, or start with last_epoch=-1")
@@ -273,7 +273,7 @@ class OneCycleLR(LRScheduler):
             start = top / div_factor
             self._rates.append([start, top, start, start / final_div_factor] if three_phase else [start, top, start / final_div_factor])
             if last_epoch == -1:
-                group["lr"] = start
+                group["lr"] = group["initial_lr"] = start
         self._momenta = [max_momentum, base_momentum, max_momentum, max_momentum][:len(self._ends) + 1]
         if cycle_momentum and not ("betas" in groups[0] or "momentum" in groups[0]):
             raise OptimizerError("OneCycleLR: cycle_momentum needs an optimizer with momentum or betas; pass cycle_momentum=False")
@@ -290,8 +290,8 @@ class OneCycleLR(LRScheduler):
         raise AssertionError
 
     def get_lr(self) -> list[float]:
-        if self.last_epoch >= self.total_steps:
-            raise OptimizerError(f"OneCycleLR: step {self.last_epoch + 1} of {self.total_steps}; the cycle is over")
+        if self.last_epoch > self.total_steps:   # one step past the end is allowed: the usual loop ends with a step
+            raise OptimizerError(f"OneCycleLR: step {self.last_epoch} of {self.total_steps}; the cycle is over")
         if self.cycle_momentum:
             momentum = self._at(self._momenta)
             for group in self.optimizer.param_groups:

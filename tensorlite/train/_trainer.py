@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -114,10 +115,15 @@ class Trainer:
             shown.start(epochs, len(train), self.step)
             while self.epoch < epochs and not self.stop:
                 shown.epoch(self._epoch(train, val, shown, epochs), epochs)
+        except BaseException:
+            with suppress(OSError):   # a full disk again would hide what went wrong
+                self._write_history(final=True)
+            raise
+        else:
+            self._write_history(final=True)
         finally:
             handler()
             shown.stop()
-            self._write_history(final=True)
         for callback in self.callbacks:
             callback.on_fit_end(self)
         return self.history
@@ -264,9 +270,13 @@ class Trainer:
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "random": random.get_rng_state(), "loader": train.state_dict() if hasattr(train, "state_dict") else None,
             "trainer": {"epoch": self.epoch, "step": self.step, "best": self.best, "stop": self.stop, "sums": self._sums},
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "callbacks": [[type(callback).__name__, state] for callback, state in self._with_state()],
             "history": self.history.records, "config": self.config,
         }
+
+    def _with_state(self) -> list[tuple[Callback, dict[str, Any]]]:
+        """The callbacks that have something to keep, and what they keep."""
+        return [(callback, state) for callback in self.callbacks if (state := callback.state_dict())]
 
     def _resume(self, train: Any, where: Any) -> None:
         if where is True:
@@ -285,14 +295,16 @@ class Trainer:
                                   "make them as they were when it was written") from error
 
     def _restore(self, state: dict[str, Any], train: Any) -> None:
-        if (state["scheduler"] is None) != (self.scheduler is None) or len(state["callbacks"]) != len(self.callbacks):
-            raise CheckpointError("the checkpoint has another scheduler or other callbacks than this Trainer")
+        callbacks = [callback for callback, _ in self._with_state()]
+        names, kept = [type(callback).__name__ for callback in callbacks], [name for name, _ in state["callbacks"]]
+        if names != kept or (state["scheduler"] is None) != (self.scheduler is None):
+            raise CheckpointError(f"the checkpoint has the callbacks {kept} and {'no' if state['scheduler'] is None else 'a'} scheduler")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
-        for callback, kept in zip(self.callbacks, state["callbacks"]):
-            callback.load_state_dict(kept)
+        for callback, (_, mine) in zip(callbacks, state["callbacks"]):
+            callback.load_state_dict(mine)
         if state["loader"] is not None and hasattr(train, "load_state_dict"):
             train.load_state_dict(state["loader"])
         random.set_rng_state(state["random"])

@@ -1,4 +1,5 @@
 """Reading and writing by index; every form of index is tried in tests/test_indexing.py."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -13,12 +14,21 @@ from optable.reduction import normal
 
 def getitem(x: Any, *key: Any) -> Any:
     from tensorlite.ops.indexing import getitem
+
     return getitem(x, key)
 
 
 def _reads(rng: np.random.Generator) -> Iterator[Case]:
     rows = np.array([1, 1, 0])
-    for key in ((0,), (slice(None), -1), (..., None, slice(None, None, -1)), (rows,), (slice(None), rows), (rows, slice(1, None), rows), (0, rows)):
+    for key in (
+        (0,),
+        (slice(None), -1),
+        (..., None, slice(None, None, -1)),
+        (rows,),
+        (slice(None), rows),
+        (rows, slice(1, None), rows),
+        (0, rows),
+    ):
         yield Case((normal(rng, (2, 3, 4)), *key))
     yield Case((normal(rng, (2, 3)), rng.normal(size=(2, 3)) > 0))
     yield Case((normal(rng, (2, 3)), slice(None), np.array([True, False, True])))
@@ -40,7 +50,15 @@ def _set(x: Any, value: Any, *key: Any) -> Any:
 
 def _writes(rng: np.random.Generator) -> Iterator[Case]:
     rows = np.array([1, 1, 0])
-    for key in ((0,), (slice(None), -1), (..., None, slice(None, None, -1)), (rows,), (slice(None), rows), (rows, slice(1, None), rows), (0, rows)):
+    for key in (
+        (0,),
+        (slice(None), -1),
+        (..., None, slice(None, None, -1)),
+        (rows,),
+        (slice(None), rows),
+        (rows, slice(1, None), rows),
+        (0, rows),
+    ):
         x = normal(rng, (2, 3, 4))
         yield Case((x, normal(rng, x[key].shape), *key))
     yield Case((normal(rng, (2, 3)), normal(rng, ()), rng.normal(size=(2, 3)) > 0))
@@ -154,7 +172,7 @@ def _masked_selects(rng: np.random.Generator) -> Iterator[Case]:
 
 def _masked_scatter(x: Any, mask: Any, source: Any) -> Any:
     out, mask = x.copy(), np.broadcast_to(mask, x.shape)
-    out[mask] = source.reshape(-1)[:mask.sum()]
+    out[mask] = source.reshape(-1)[: mask.sum()]
     return out
 
 
@@ -176,6 +194,7 @@ def change_view(x: Any, v: Any) -> Any:
 
 def write_view(x: Any, v: Any) -> Any:
     from tensorlite.ops.indexing import write_view_p
+
     return write_view_p(x, v, replay=lambda of: tl.reshape(of, (3, 2))[:, 1])
 
 
@@ -189,6 +208,7 @@ def _pairs(shape: tuple[int, ...], part: tuple[int, ...]) -> Any:
     def cases(rng: np.random.Generator) -> Iterator[Case]:
         yield Case((normal(rng, shape), normal(rng, part)))
         yield Case((normal(rng, shape), normal(rng, ())))
+
     return cases
 
 
@@ -198,13 +218,24 @@ ROWS = [
     Row("put", lambda x, v, *key: tl.put(x, key, v), _set, _writes, grad=(0, 1), covers=("put", "winners")),
     Row("take", tl.take, lambda x, i, axis=None: np.take(x, i, axis), _takes, grad=(0,)),
     Row("gather", tl.gather, _gather, _gathers, grad=(0,)),
-    Row("index_select", tl.index_select, lambda x, axis, i: np.take(x, i, axis), lambda rng: iter([Case((normal(rng, (3, 4)), 1, np.array([0, 3, 0])))]),
-        grad=(0,)),
+    Row(
+        "index_select",
+        tl.index_select,
+        lambda x, axis, i: np.take(x, i, axis),
+        lambda rng: iter([Case((normal(rng, (3, 4)), 1, np.array([0, 3, 0])))]),
+        grad=(0,),
+    ),
     Row("scatter", tl.scatter, _scatter, _scatters, grad=(0, 3)),
     Row("scatter_add", tl.scatter_add, _scatter_add, _scatters, grad=(0, 3)),
     Row("index_add", tl.index_add, _index_add, _added_rows, grad=(0, 3)),
     Row("index_copy", tl.index_copy, _index_copy, _rows, grad=(0, 3)),
-    Row("index_fill", tl.index_fill, _index_copy, lambda rng: iter([Case((normal(rng, (4, 2)), 0, np.array([3, 0]), 2.5))]), grad=(0,)),
+    Row(
+        "index_fill",
+        tl.index_fill,
+        _index_copy,
+        lambda rng: iter([Case((normal(rng, (4, 2)), 0, np.array([3, 0]), 2.5))]),
+        grad=(0,),
+    ),
     Row("index_put", tl.index_put, _index_put, _index_puts, grad=(0, 2)),
     Row("masked_fill", tl.masked_fill, _masked_fill, _masked_fills, grad=(0, 2)),
     Row("masked_select", tl.masked_select, _masked_select, _masked_selects, grad=(0,)),
