@@ -60,8 +60,8 @@ class Backend:
         """The object that owns the memory ``array`` looks into; two arrays share memory only if theirs is the same."""
         return array
 
-    def exclusive(self, array: Array) -> bool:
-        """Whether nobody but the caller and its caller hold the array's memory, so that it may be kept without a copy."""
+    def exclusive(self, array: Array, held: int) -> bool:
+        """Whether nobody holds the array or its memory beyond the ``held`` variables the caller knows of, so that it may be kept uncopied."""
         return False
 
     def assign(self, target: Array, index: Any, value: Any) -> None:

@@ -9,8 +9,18 @@ import numpy as np
 from tensorlite.backends import _numpy_contraction, _numpy_elementwise, _numpy_indexing, _numpy_nn, _numpy_reduction, _numpy_searching
 from tensorlite.backends._base import Backend
 
-# sys.getrefcount's answer for an array held by one local of the caller's caller, one of the caller, and the argument itself
-_HELD_ONCE = 4
+
+def _references(array: Any) -> int:
+    return sys.getrefcount(array)
+
+
+def _of_a_call() -> int:
+    """How many of the references that ``_references`` counts are the call's own; it differs between versions of Python."""
+    held_once = np.empty(0)
+    return _references(held_once) - 1
+
+
+_OWN_REFERENCES = _of_a_call()
 
 
 class NumpyBackend(Backend):
@@ -38,8 +48,8 @@ class NumpyBackend(Backend):
             array, base = base, base.base
         return array
 
-    def exclusive(self, array: Any) -> bool:
-        return array.base is None and sys.getrefcount(array) <= _HELD_ONCE
+    def exclusive(self, array: Any, held: int) -> bool:
+        return array.base is None and sys.getrefcount(array) - _OWN_REFERENCES <= held
 
     def quiet(self) -> Any:
         return np.errstate(all="ignore")

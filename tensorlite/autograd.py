@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -88,11 +89,16 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     """
     roots = _roots(_listed(tensors), _listed(grad_tensors), create_graph)
     if inputs is None:
+        backend = backends.backend_of(raw(roots[0][1]))
+        exclusive, copied = backend.exclusive, partial(backend.asarray, copy=True)
         grads = _run(roots, create_graph, retain_graph, None)
         del roots
         while grads:   # one by one, so that an array which two leaves got is seen to be shared by the first only
             leaf, g = grads.popitem()
-            _accumulate(leaf, g)
+            if leaf.grad is None and leaf.extra is None and not create_graph:   # the everyday case
+                leaf.grad = new(g if exclusive(g, 1) else copied(g))
+            else:
+                _accumulate(leaf, g)
         return
     wanted = _listed(inputs)
     for i, x in enumerate(wanted):
@@ -116,7 +122,7 @@ def _accumulate(leaf: Any, g: Any) -> None:
         leaf.grad = new(Provided.add(prior.value, g))
     else:
         backend = backends.backend_of(g)
-        leaf.grad = new(g if backend.exclusive(g) else backend.asarray(g, copy=True))
+        leaf.grad = new(g if backend.exclusive(g, 2) else backend.asarray(g, copy=True))
 
 
 def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,

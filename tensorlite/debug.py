@@ -187,7 +187,7 @@ def _local(node: tape.Node, device: str) -> list[tuple[Any, float]]:
     """(parent, d node / d parent), one for each argument."""
     import tensorlite as tl
     if node.output is not None or any(p.shape if not isinstance(p, Value) else p.value.shape for p in node.parents) or node.shape:
-        raise ShapeError(f"explain: {_name(node)} ({describe(node.site)}) is not a function of scalars to a scalar")
+        raise ShapeError(f"explain: {tape.describe_node(node)} is not a function of scalars to a scalar")
     saved, plan = node.saved or (), node.plan
     g = raw(tl.ones((), dtype=node.dtype, device=device))
     if plan.joint is not None:
@@ -278,10 +278,7 @@ def _trace(p: Any, compute: Callable[[], Any]) -> str:
         args = sys._getframe(1).f_locals["args"]
 
         def run(*values: Any, **options: Any) -> Any:
-            out = implementation(*values, **options)
-            lead = next((v for v in values if KIND.get(type(v)) == RAW), None)
-            if lead is not None and KIND.get(type(out)) != RAW and not isinstance(out, tuple):
-                out = backends.backend_of(lead).asarray(out)   # of a scalar, whose array would be unknown here
+            out = _as_array(implementation(*values, **options), values)
             reasons: set[str] = set()
             alive = False
             for arg in args:
@@ -320,9 +317,17 @@ def _observing(observer: Callable[[Any, Any], Any]) -> changed:
     return changed(observer=observer if before is None else lambda op, run: observer(op, before(op, run)))
 
 
+def _as_array(out: Any, values: tuple[Any, ...]) -> Any:
+    """What an implementation returned, as the array that is made of it where it is a library's scalar."""
+    if isinstance(out, tuple) or KIND.get(type(out)) == RAW:
+        return out
+    lead = next((v for v in values if KIND.get(type(v)) == RAW), None)
+    return out if lead is None else backends.backend_of(lead).asarray(out)
+
+
 @contextmanager
 def detect_anomaly() -> Iterator[None]:
-    """Inside, an operation, forward or backward, that makes NaN or inf of finite values raises :class:`AnomalyError`, saying where.
+    """Inside, an operation (forward or backward) that makes NaN or inf of finite values raises :class:`AnomalyError`.
 
     Each operation's values are looked through, which makes everything slower.
 
@@ -337,7 +342,7 @@ def detect_anomaly() -> Iterator[None]:
     def observer(op: Any, implementation: Any) -> Any:
         def run(*values: Any, **options: Any) -> Any:
             with np.errstate(all="ignore"):
-                out = implementation(*values, **options)
+                out = _as_array(implementation(*values, **options), values)
             bad = _not_finite(out if isinstance(out, tuple) else (out,))
             if bad and not _not_finite([*_flat(values), *_flat(options.values())]):
                 raise AnomalyError(f"{op.name} made {bad} out of finite values {_place()}")
@@ -418,11 +423,10 @@ def profile() -> Iterator[Profile]:
     def observer(op: Any, implementation: Any) -> Any:
         def run(*values: Any, **options: Any) -> Any:
             start = perf_counter()
-            out = implementation(*values, **options)
+            out = _as_array(implementation(*values, **options), values)
             outs = out if isinstance(out, tuple) else (out,)
-            lead = next((v for v in outs if KIND.get(type(v)) == RAW), None)
-            if lead is not None:
-                backends.backend_of(lead).synchronize()
+            if KIND.get(type(outs[0])) == RAW:
+                backends.backend_of(outs[0]).synchronize()
             counted.add(op.name, perf_counter() - start, sum(getattr(o, "nbytes", 0) for o in outs))
             return out
         return run

@@ -33,7 +33,8 @@ class MissingExtra(TensorliteError, ImportError):
     """A package of an optional extra that is not installed."""
 
 
-def _package() -> Any:
+def package() -> Any:
+    """The package safetensors; ``MissingExtra`` with the pip line if it is not installed."""
     try:
         import safetensors
         import safetensors.numpy
@@ -56,11 +57,11 @@ def save_safetensors(tensors: Mapping[str, Any], path: Path, metadata: Mapping[s
     ...     tl.io.load_safetensors(f"{folder}/w.safetensors")
     {'w': tensor([1., 1.])}
     """
-    package = _package()
+    safetensors = package()
     arrays = {name: _host(name, value) for name, value in tensors.items()}
     notes = dict(metadata or {})
     notes[_CHECKSUM] = f"{_checksum(arrays, notes):08x}"
-    write_atomic(path, package.numpy.save(arrays, metadata=notes))
+    write_atomic(path, safetensors.numpy.save(arrays, metadata=notes))
 
 
 def load_safetensors(path: Path, *, device: Any = None) -> dict[str, Tensor]:
@@ -91,7 +92,7 @@ def _checksum(arrays: Mapping[str, Any], notes: Mapping[str, str]) -> int:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The arrays and the metadata of a file, checked."""
-    package = _package()
+    safetensors = package()
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -100,10 +101,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     except OSError as error:
         raise CheckpointError(f"{os.fspath(path)}: cannot be read ({error.strerror or error})") from None
     try:
-        entries = package.deserialize(data)
+        entries = safetensors.deserialize(data)
         header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
         arrays = {name: _array(entry) for name, entry in entries}
-    except (package.SafetensorError, ValueError, KeyError) as error:
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(f"{os.fspath(path)}: not a whole safetensors file ({error}; it has {len(data)} bytes); it is "
                               "truncated or corrupt, or of another kind") from None
     notes = header.get("__metadata__") or {}

@@ -86,8 +86,8 @@ def test_subset_and_its_subset() -> None:
         part[2]
 
 
-@pytest.mark.parametrize(("lengths", "expected"), [([7, 3], [7, 3]), ([0.8, 0.2], [8, 2]), ([0.5, 0.25, 0.25], [6, 2, 2]), ([10], [10]),
-                                                   ([1.0], [10]), ([10, 0], [10, 0]), ([0.9, 0.1], [9, 1])])
+@pytest.mark.parametrize(("lengths", "expected"), [([7, 3], [7, 3]), ([0.8, 0.2], [8, 2]), ([0.5, 0.25, 0.25], [6, 2, 2]),
+                                                   ([10], [10]), ([1.0], [10]), ([10, 0], [10, 0]), ([0.9, 0.1], [9, 1])])
 def test_random_split(lengths: list[float], expected: list[int]) -> None:
     data = TensorDataset(tl.arange(10))
     parts = random_split(data, lengths, generator=Generator(1))
@@ -289,7 +289,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     table = {}
     for train, name, n in ((True, "train", 20), (False, "t10k", 10)):
         files = []
-        for kind, array in (("images-idx3", np.full((n, 28, 28), 7, np.uint8)), ("labels-idx1", np.arange(n, dtype=np.uint8) % 10)):
+        contents = {"images-idx3": np.full((n, 28, 28), 7, np.uint8), "labels-idx1": np.arange(n, dtype=np.uint8) % 10}
+        for kind, array in contents.items():
             data = idx(array)
             stem = f"{name}-{kind}-ubyte"
             files.append((stem, hashlib.md5(data, usedforsecurity=False).hexdigest()))
@@ -310,7 +311,8 @@ def server(tiny: Path) -> Iterator[str]:
     served = tiny.parent / "served"
     served.mkdir()
     for path in tiny.iterdir():
-        (served / f"{path.name.removesuffix('.gz')}.gz").write_bytes(path.read_bytes() if path.suffix else gzip.compress(path.read_bytes()))
+        data = path.read_bytes()
+        (served / f"{path.name.removesuffix('.gz')}.gz").write_bytes(data if path.suffix else gzip.compress(data))
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *args: Any) -> None:
@@ -342,19 +344,19 @@ def test_mnist_is_downloaded_into_the_cache_once(server: str, tmp_path: Path) ->
 def test_a_download_that_is_not_what_it_should_be_is_not_kept(server: str, tiny: Path, tmp_path: Path) -> None:
     path = tiny.parent / "served" / "train-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(DataError, match="download failed too: .*train-images-idx3-ubyte.gz: expected contents with md5 .* found"):
+    with pytest.raises(DataError, match=r"download failed too: .*images-idx3-ubyte\.gz: expected contents with md5 .* found"):
         mnist(mirrors=[server])
     path.write_bytes(b"\x1f\x8b\x08 cut off")
     with pytest.raises(DataError, match="truncated or corrupt"):
         mnist(mirrors=[server])
     path.unlink()
-    with pytest.raises(DataError, match="not found|Not Found"):
+    with pytest.raises(DataError, match=r"(?i)not found"):
         mnist(mirrors=[server])
     assert not (tmp_path / "cache").exists()
 
 
 def test_offline_the_error_says_what_to_put_where(tiny: Path) -> None:
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is not in .*cache.*put the four files.*TENSORLITE_DATA.*refused"):
+    with pytest.raises(DataError, match=r"images-idx3-ubyte\.gz is not in .*cache.*put the four files.*TENSORLITE_DATA.*refused"):
         mnist(mirrors=["http://127.0.0.1:9"])
     with pytest.raises(DataError, match=r"is not in .*put the four files.*TENSORLITE_DATA$"):
         mnist(download=False)

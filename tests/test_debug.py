@@ -91,7 +91,7 @@ def test_explain_counts_a_repeated_argument_twice() -> None:
 
 
 def test_explain_refuses_what_it_cannot_say() -> None:
-    with pytest.raises(ShapeError, match="sum .* is not a function of scalars"):
+    with pytest.raises(ShapeError, match=r"sum .* is not a function of scalars"):
         debug.explain(lambda x: x.sum(), tl.ones(3))
     with pytest.raises(ShapeError, match="expected a scalar"):
         debug.explain(lambda x: x * 2, tl.ones(3))
@@ -162,7 +162,8 @@ class TestWhyNone:
 
 class TestDetectAnomaly:
     def test_forward_names_op_and_line(self) -> None:
-        with debug.detect_anomaly(), pytest.raises(debug.AnomalyError, match=r"log made 1 nan out of finite values at .*test_debug.py:\d+"):
+        said = r"log made 1 nan out of finite values at .*test_debug.py:\d+"
+        with debug.detect_anomaly(), pytest.raises(debug.AnomalyError, match=said):
             tl.log(tl.tensor([1.0, -1.0]))
         with debug.detect_anomaly(), pytest.raises(debug.AnomalyError, match="exp made 1 inf"):
             tl.exp(tl.tensor(1000.0))
@@ -171,7 +172,8 @@ class TestDetectAnomaly:
         x = tl.tensor([0.0, 4.0], requires_grad=True)
         with debug.detect_anomaly():
             y = tl.sqrt(x)
-            with pytest.raises(debug.AnomalyError, match=r"1 inf out of finite values in backward of sqrt \(.*test_debug.py:\d+\)"):
+            said = r"1 inf out of finite values in backward of sqrt \(.*test_debug.py:\d+\)"
+            with pytest.raises(debug.AnomalyError, match=said):
                 y.sum().backward()
 
     def test_silent_where_nothing_is_wrong(self) -> None:

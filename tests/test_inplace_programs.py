@@ -1,4 +1,4 @@
-"""Random programs of views, changes in place and plain operations: the same values and gradients as PyTorch's, or an InplaceError."""
+"""Random programs of views, changes in place and plain operations: PyTorch's values and gradients, or an InplaceError."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def outcome(program: Program, lib: str) -> tuple[str, Any]:
             leaves, loss, listing = program.run(torch, lambda a: torch.tensor(a, requires_grad=True))
         else:
             leaves, loss, listing = program.run(tl, lambda a: tl.tensor(a, requires_grad=True))
-        value = float(loss)
+        value = loss.item()
     except (RuntimeError, ZeroDivisionError) as error:
         return "refused", error
     try:

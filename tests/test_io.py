@@ -17,8 +17,8 @@ from tensorlite import _files, io
 from tensorlite.errors import CheckpointError, DTypeError
 
 pytest.importorskip("safetensors", reason='needs safetensors: pip install "tensorlite[train]"')
-DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "complex64",
-          "complex128"]
+DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
+          "complex64", "complex128"]
 
 
 def test_a_tree_comes_back_with_its_types_and_values(tmp_path: Path) -> None:

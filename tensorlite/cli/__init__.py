@@ -1,4 +1,4 @@
-"""The command ``tensorlite``: train, eval, info."""
+"""The command ``tensorlite``: train, eval, info, demo."""
 from __future__ import annotations
 
 import argparse
@@ -12,11 +12,11 @@ USER_ERROR, INTERRUPTED = 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0, 2 for what the user can put right, 130 after Ctrl-C."""
-    from tensorlite.cli import _eval, _info, _train
+    from tensorlite.cli import _demo, _eval, _info, _train
     from tensorlite.errors import TensorliteError
     parser = _parser()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (_train, _eval, _info):
+    for module in (_train, _eval, _info, _demo):
         module.add(commands)
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except (TensorliteError, OSError) as error:
-        if args.debug:
+        if getattr(args, "debug", False):
             raise
         print(f"{parser.prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return USER_ERROR

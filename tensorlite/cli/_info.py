@@ -9,12 +9,12 @@ from typing import Any
 PIP = {
     "numba": "pip install numba", "safetensors": 'pip install "tensorlite[train]"', "rich": 'pip install "tensorlite[train]"',
     "matplotlib": 'pip install "tensorlite[train]"', "ml_dtypes": "pip install ml_dtypes",
-    "cupy": 'pip install "tensorlite[cuda12]"', "threadpoolctl": "pip install threadpoolctl",
+    "threadpoolctl": "pip install threadpoolctl",
     "array_api_strict": 'pip install "tensorlite[test]"',
 }
 USE = {
     "numba": "fused CPU kernels", "safetensors": "saving, checkpoints", "rich": "live progress", "matplotlib": "curves",
-    "ml_dtypes": "bfloat16", "cupy": "CUDA", "threadpoolctl": "BLAS threads in this report", "array_api_strict": "tests",
+    "ml_dtypes": "bfloat16", "threadpoolctl": "BLAS threads in this report", "array_api_strict": "tests",
 }
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -65,12 +65,10 @@ def _cpus() -> int:
 def _version(name: str) -> str | None:
     """The version of an installed package, without importing it."""
     from importlib import metadata
-    for distribution in ((name,) if name != "cupy" else ("cupy-cuda12x", "cupy-cuda13x", "cupy")):
-        try:
-            return metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _blas() -> dict[str, Any]:

@@ -215,8 +215,8 @@ def guard(tensor: Any, what: str) -> None:
     while at is not None:
         if at.tracked and at.node is None:
             which = "" if at is tensor else "a view of "
-            raise GradError(f"{what}: this is {which}a leaf tensor that requires a gradient, whose gradient would be lost by changing it in place; "
-                            "do it under tensorlite.no_grad(), or work on a .clone()")
+            raise GradError(f"{what}: this is {which}a leaf tensor that requires a gradient, which would be lost by changing it "
+                            "in place; do it under tensorlite.no_grad(), or work on a .clone()")
         at = at.extra.parent if at.extra is not None else None
     if tensor.extra is not None and tensor.extra.parent is not None:
         _attach(tensor)
@@ -255,7 +255,7 @@ def _keep(new: Any, since: int, array: Any) -> None:
     which is about to be written."""
     owner_of = backends.backend_of(array).owner
     owner = owner_of(array)
-    todo, seen = [new.node], set()
+    todo, seen = [new.node] if new.node is not None else [], set()
     while todo:
         node = todo.pop()
         if node in seen or node.number <= since:

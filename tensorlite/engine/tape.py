@@ -20,11 +20,12 @@ tick = count(1).__next__   # numbers nodes and changes in place: the order of ma
 class Plan:
     """What to keep and what to run for one operation and one choice of arguments that need a gradient; made once, then looked up."""
 
-    __slots__ = ("joint", "keep", "metas", "only", "parents", "rules", "take")
+    __slots__ = ("joint", "keep", "metas", "needs", "only", "parents", "rules", "take")
 
     def __init__(self, op: Any, mask: int, nargs: int) -> None:
         names = dict(op.positions(nargs))
         self.parents = tuple(i for i in range(nargs) if mask >> i & 1)
+        self.needs = tuple(i in self.parents for i in range(nargs))
         self.only = self.parents[0] if len(self.parents) == 1 else None
         self.keep: tuple[int, ...] = ()          # positions of arguments, OUT for the result
         self.metas: tuple[Callable[..., Any], ...] = ()
@@ -276,7 +277,8 @@ def run(roots: list[tuple[Any, Any]], level: int, *, create_graph: bool = False,
         plan = node.plan
         if plan.joint is not None:
             rule, pick = plan.rules[0]
-            terms = rule(g, _needs(node, useful, targets), *[saved[p] for p in pick])
+            needs = plan.needs if useful is None else _needs(node, useful, targets)   # type: ignore[arg-type]
+            terms = rule(g, needs, *[saved[p] for p in pick])
             terms = [terms[i] for i in plan.parents]
         else:
             terms = None
@@ -311,10 +313,10 @@ def run(roots: list[tuple[Any, Any]], level: int, *, create_graph: bool = False,
     return captured
 
 
-def _needs(node: Node, useful: set[Node] | None, targets: set[Any] | None) -> tuple[bool, ...]:
-    wanted = {i for i, parent in zip(node.plan.parents, node.parents)
-              if useful is None or parent in useful or parent in targets}   # type: ignore[operator]
-    return tuple(i in wanted for i in range(max(node.plan.parents) + 1))
+def _needs(node: Node, useful: set[Node], targets: set[Any]) -> tuple[bool, ...]:
+    """Which of the operation's arguments lead to a target."""
+    wanted = {i for i, parent in zip(node.plan.parents, node.parents) if parent in useful or parent in targets}
+    return tuple([i in wanted for i in range(len(node.plan.needs))])
 
 
 def _as_tensors(node: Node, saved: tuple[Any, ...]) -> tuple[Any, ...]:

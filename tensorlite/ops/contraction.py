@@ -211,8 +211,10 @@ linear_backward_p = primitive("linear_backward", _linear_backward, outputs=0)
 
 def _linear_rule(g: Any, needs: Any, x: Any, w: Any) -> Any:
     """The three products in one dispatch."""
-    needs = (*needs, False, False)[:3]
-    found = iter(linear_backward_p(g, x, w, needs=needs))
+    terms = linear_backward_p(g, x, w, needs=needs)
+    if len(terms) == 3:
+        return terms
+    found = iter(terms)
     return [next(found) if need else None for need in needs]
 
 

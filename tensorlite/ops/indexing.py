@@ -15,7 +15,7 @@ import numpy as np
 from tensorlite import _dtypes, backends
 from tensorlite._state import current
 from tensorlite.engine import inplace, tape
-from tensorlite.engine.primitive import primitive
+from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import KIND, RAW, Provided, Value, new, provide, raw
 from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError
 from tensorlite.ops._index import (
@@ -40,15 +40,15 @@ Array = Any
 
 # ---- the operations ----------------------------------------------------------------------------------------------------
 
-getitem_p = primitive("getitem", select, linear_in="x", view=True, check=check_index)
+getitem_p: Primitive = primitive("getitem", select, linear_in="x", view=True, check=check_index)
 getitem_p.vjp(x=lambda g, indices, spec, x_shape: put_add_p(g, *indices, spec=spec, shape=x_shape))
 
-put_add_p = primitive("put_add", add_into, linear_in="v",
-                      check=lambda v, *indices, spec, shape, op="put_add": check_index(
-                          v, *indices, spec=spec, op=op, shape=shape))
+put_add_p: Primitive = primitive(
+    "put_add", add_into, linear_in="v",
+    check=lambda v, *indices, spec, shape, op="put_add": check_index(v, *indices, spec=spec, op=op, shape=shape))
 put_add_p.vjp(v=lambda g, indices, spec: getitem_p(g, *indices, spec=spec))
 
-put_p = primitive("put", put_into, linear_in="x v", check=check_put)
+put_p: Primitive = primitive("put", put_into, linear_in="x v", check=check_put)
 
 
 def _put_v(g: Any, indices: Any, spec: tuple[Any, ...], x_shape: tuple[int, ...]) -> Any:
@@ -63,9 +63,9 @@ put_p.jvp(x=lambda t, indices, spec: put_p(t, 0, *indices, spec=spec),
           v=lambda t, x, indices, spec: put_p(zeros_of_p(x, shape=tuple(x.shape)), t, *indices, spec=spec))
 
 # which of the values an index assigns stay: those not overwritten later
-winners_p = primitive("winners", winners, discrete=True)
+winners_p: Primitive = primitive("winners", winners, discrete=True)
 
-zeros_of_p = primitive("zeros_of", lambda xp, x, *, shape: xp.zeros(shape, dtype=x.dtype), discrete=True)
+zeros_of_p: Primitive = primitive("zeros_of", lambda xp, x, *, shape: xp.zeros(shape, dtype=x.dtype), discrete=True)
 
 
 def _write_view(xp: Any, x: Any, v: Any, *, replay: Any) -> Any:
@@ -73,7 +73,8 @@ def _write_view(xp: Any, x: Any, v: Any, *, replay: Any) -> Any:
     return xp.reshape(put_into(xp, xp.reshape(x, (-1,)), v, places, spec=(ARRAY, Ellipsis)), x.shape)
 
 
-write_view_p = primitive("write_view", _write_view, linear_in="x v")   # x with the part that replay(x) picks replaced by v
+# x with the part that replay(x) picks replaced by v
+write_view_p: Primitive = primitive("write_view", _write_view, linear_in="x v")
 write_view_p.vjp(x=lambda g, replay: write_view_p(g, 0, replay=replay), v=lambda g, replay: replay(g))
 write_view_p.jvp(x=lambda t, replay: write_view_p(t, 0, replay=replay),
                  v=lambda t, x, replay: write_view_p(zeros_of_p(x, shape=tuple(x.shape)), t, replay=replay))
@@ -261,8 +262,9 @@ def _source(op: str, index: Array, src: Any) -> Any:
 
 
 @torch_names
-def scatter(x: Array, axis: int, index: Any, src: Any) -> Array:
+def scatter(x: Array, axis: int, index: Any, src: Any = None, *, value: Any = None) -> Array:
     """A copy of x with out[index[i][j]][j] = src[i][j] (for axis 0); where an element is named twice the last one stays."""
+    src = value if src is None else src
     index = _indices("scatter", x, index)
     arrays, spec, _ = _along("scatter", x, axis, index)
     return put_p(x, _source("scatter", index, src), *arrays, spec=spec, op="scatter")

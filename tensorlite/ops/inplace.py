@@ -6,7 +6,6 @@ from typing import Any
 
 from tensorlite import _dtypes
 from tensorlite.engine import inplace, tape
-from tensorlite.engine.value import Value
 from tensorlite.errors import DTypeError, ShapeError
 from tensorlite.ops import activation, binary, elementwise, functions, indexing, rearrange
 from tensorlite.ops.elementwise import cast_p
@@ -19,8 +18,6 @@ def apply(x: Any, name: str, function: Callable[..., Any], *args: Any, **options
     inplace.guard(x, name)
     start = tape.tick()
     out: Any = function(x, *args, **options)
-    if not isinstance(out, Value):
-        return NotImplemented
     if out.shape != x.shape:
         raise ShapeError(f"{name}: the result has shape {out.shape}, which does not fit in place of {x.shape}; "
                          "write it without the in-place form")

@@ -46,8 +46,11 @@ def axes_of(op: str, axes: Any, ndim: int) -> tuple[int, ...]:
 
 def sizes_of(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """The numbers meant by ``f(x, 2, 3)`` and by ``f(x, (2, 3))``."""
-    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
-        sizes = tuple(sizes[0])
+    if len(sizes) == 1:
+        if sizes[0].__class__ is int:
+            return sizes
+        if isinstance(sizes[0], (tuple, list)):
+            sizes = tuple(sizes[0])
     try:
         return tuple([operator.index(n) for n in sizes])
     except TypeError:
@@ -65,15 +68,14 @@ reshape_p = primitive("reshape", lambda xp, x, *, shape: xp.reshape(x, shape), l
 reshape_p.vjp(x=lambda g, x_shape: reshape_p(g, shape=x_shape))
 
 
-@torch_names
-def reshape(x: Array, /, *shape: Any, copy: bool | None = None) -> Array:
+def reshape(x: Array, /, *sizes: Any, shape: Any = None, copy: bool | None = None) -> Array:
     """``x`` with the same elements in order in another shape; one length may be -1. A view where the memory's layout allows.
 
     >>> import tensorlite as tl
     >>> tl.reshape(tl.arange(6), (2, -1)).shape
     (2, 3)
     """
-    out = reshape_p(x, shape=sizes_of("reshape", shape))
+    out = reshape_p(x, shape=sizes_of("reshape", sizes if shape is None else (shape,)))
     return clone_p(out) if copy else out
 
 
@@ -133,9 +135,11 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 permute_p.vjp(x=lambda g, axes: permute_p(g, axes=_inverse(axes)))
 
 
-def permute_dims(x: Array, /, *axes: Any, dims: Any = None) -> Array:
+def permute_dims(x: Array, /, *order: Any, axes: Any = None, dims: Any = None) -> Array:
     """Axis i of the result is axis ``axes[i]`` of x: ``permute_dims(x, (2, 0, 1))`` or ``x.permute(2, 0, 1)``."""
-    order = axes_of("permute_dims", sizes_of("permute_dims", (dims,) if dims is not None else axes), x.ndim)
+    if axes is not None or dims is not None:
+        order = (axes if axes is not None else dims,)
+    order = axes_of("permute_dims", sizes_of("permute_dims", order), x.ndim)
     if len(order) != x.ndim:
         raise ShapeError(f"permute_dims: axes {order} are {len(order)}, and x has {x.ndim} axes (shape {tuple(x.shape)}); "
                          "name each once")

@@ -27,6 +27,7 @@ class Checkpoints:
     """``last.safetensors``, ``previous.safetensors`` and ``best.safetensors`` in one folder."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
+        io.package()   # say that it is missing before the first epoch, not after it
         self.folder = Path(folder)
         self.last, self.previous, self.best = (self.folder / f"{name}.safetensors" for name in ("last", "previous", "best"))
         self.good: Path | None = next((p for p in (self.last, self.previous, self.best) if p.is_file()), None)

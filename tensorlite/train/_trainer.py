@@ -18,7 +18,7 @@ from tensorlite import random
 from tensorlite._dtypes import kind
 from tensorlite._files import write_atomic
 from tensorlite._state import no_grad
-from tensorlite.backends import backend_of
+from tensorlite.backends import backend_for_device, backend_of
 from tensorlite.data import DataLoader, random_split
 from tensorlite.engine.value import raw
 from tensorlite.errors import CheckpointError, DataError, TensorliteError, TrainingError
@@ -113,8 +113,9 @@ class Trainer:
         handler = _catch_interrupt(self)
         try:
             shown.start(epochs, len(train), self.step)
-            while self.epoch < epochs and not self.stop:
-                shown.epoch(self._epoch(train, val, shown, epochs), epochs)
+            with backend_for_device(self.device or "cpu").quiet():   # what is not finite is found and said below
+                while self.epoch < epochs and not self.stop:
+                    shown.epoch(self._epoch(train, val, shown, epochs), epochs)
         except BaseException:
             with suppress(OSError):   # a full disk again would hide what went wrong
                 self._write_history(final=True)
@@ -298,7 +299,8 @@ class Trainer:
         callbacks = [callback for callback, _ in self._with_state()]
         names, kept = [type(callback).__name__ for callback in callbacks], [name for name, _ in state["callbacks"]]
         if names != kept or (state["scheduler"] is None) != (self.scheduler is None):
-            raise CheckpointError(f"the checkpoint has the callbacks {kept} and {'no' if state['scheduler'] is None else 'a'} scheduler")
+            with_one = "no" if state["scheduler"] is None else "a"
+            raise CheckpointError(f"the checkpoint has the callbacks {kept} and {with_one} scheduler")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
