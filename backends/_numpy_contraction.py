@@ -19,6 +19,12 @@ def linear(x: Any, w: Any, b: Any) -> Any:
     return out + b
 
 
+def linear_relu(x: Any, w: Any, b: Any) -> Any:
+    """max(x w^T + b, 0), in the memory of the product."""
+    out = linear(x, w, b)
+    return np.maximum(out, out.dtype.type(0), out=out) if out.__class__ is np.ndarray else np.maximum(out, 0)
+
+
 def linear_backward(g: Any, x: Any, w: Any, *, needs: tuple[bool, ...]) -> Any:
     """(g w, g^T x, the sum of g's rows), as far as they are needed."""
     if g.ndim == 2 and x.ndim == 2:
@@ -78,5 +84,5 @@ def scale_rows(g: Any, grad: Any) -> Any:
     return np.multiply(g.reshape(-1, 1), grad)
 
 
-IMPLEMENTATIONS = {"linear_backward": linear_backward, "matmul": matmul, "sum_to": sum_to, "ones_like": ones_like, "linear": linear, "einsum": einsum, "softmax_cross_entropy": softmax_cross_entropy,
+IMPLEMENTATIONS = {"linear_relu": linear_relu, "linear_backward": linear_backward, "matmul": matmul, "sum_to": sum_to, "ones_like": ones_like, "linear": linear, "einsum": einsum, "softmax_cross_entropy": softmax_cross_entropy,
                    "cross_entropy_loss": cross_entropy_loss, "scale_rows": scale_rows}

@@ -7,6 +7,7 @@ misses), the same selection by bits 15 us; below about 2,000 elements the number
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -71,13 +72,14 @@ def _relu(x: Any) -> Any:
 
 
 def _relu_backward(g: Any, out: Any) -> Any:
-    """g where out > 0, else 0, whatever g: a product alone would turn an infinite g into NaN where out is 0."""
+    """g where out > 0, else 0, whatever g: a product would turn an infinite g into NaN where out is 0. All three ways give the same bits."""
     bits = _BITS.get(out.dtype)
     if out.size <= SMALL or bits is None or g.dtype != out.dtype or not (g.flags.c_contiguous and out.flags.c_contiguous):
-        sign = np.sign(out)
-        product = np.multiply(g, sign)
-        square = np.vdot(product, product)
-        return np.where(np.greater(out, 0), g, product.dtype.type(0)) if square != square else product
+        if "numba" in sys.modules:   # if something has paid for importing it
+            kernel = _kernel("relu_backward")
+            if kernel is not None and g.shape == out.shape:
+                return kernel(g, out)
+        return np.where(np.greater(out, 0), g, g.dtype.type(0))
     result = np.subtract(0, out)   # the sign bit is set exactly where out > 0: 0 - 0 is +0
     mask = result.view(bits[0])
     np.right_shift(mask, bits[1], out=mask)

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 from tensorlite import kernels
+from tensorlite.backends import _numpy_normalization
+from tensorlite.kernels import philox
 
 
 def embedding(weight: Any, indices: Any, *, padding_idx: int | None = None) -> Any:
-    """One fancy index, whose own check is of Python's rule: negative indices need a look of ours."""
+    """NumPy's own check would let negative indices count from the end."""
     rows = weight.shape[0]
     if indices.size and (indices.min() < 0 or indices.max() >= rows):
-        from tensorlite.ops.embedding import check_rows
-        check_rows(np, indices, rows)
+        raise IndexError
     return weight.take(indices, 0)
 
 
@@ -39,9 +40,9 @@ def dropout(x: Any, *, p: float, place: tuple[int, int, int]) -> Any:
     """One scaled copy, and zeros where the mask says so."""
     if p == 1:
         return np.zeros_like(x)
-    from tensorlite.ops.dropout import mask
-    scale = x.dtype.type(1.0 / (1.0 - p))
-    return np.where(mask(x, p, place), np.multiply(x, scale), x.dtype.type(0))
+    seed, stream, offset = place
+    mask = philox.on_host(kind="bernoulli", shape=x.shape, dtype="bool", p=1.0 - p, seed=seed, stream=stream, offset=offset)
+    return np.where(mask, np.multiply(x, x.dtype.type(1.0 / (1.0 - p))), x.dtype.type(0))
 
 
 def _plan(name: str) -> Any:
@@ -51,5 +52,5 @@ def _plan(name: str) -> Any:
     return make
 
 
-IMPLEMENTATIONS: dict[str, Any] = {"embedding": embedding, "embedding_grad": embedding_grad, "dropout": dropout,
+IMPLEMENTATIONS: dict[str, Any] = {**_numpy_normalization.IMPLEMENTATIONS, "embedding": embedding, "embedding_grad": embedding_grad, "dropout": dropout,
                                    "sgd_plan": _plan("sgd"), "adam_plan": _plan("adam"), "rmsprop_plan": _plan("rmsprop")}

@@ -13,8 +13,8 @@ def safe_sqrt(a: Any) -> Any:
 
 if __name__ == "__main__":
     zero = tl.tensor(0.0)
-    print("d/da where(a > 0, sqrt(a), a) at 0:", tl.grad(safe_sqrt)(zero))
+    print("d/da where(a > 0, sqrt(a), a) at 0:  ", tl.grad(safe_sqrt)(zero))
     with tl.config(strict_nan=True):
-        print("with strict_nan, as elsewhere:     ", tl.grad(safe_sqrt)(zero))
-    print("gradient of norm(x) at 0:          ", tl.grad(lambda x: x.norm())(tl.zeros(3)))
-    print("gradient of a masked 1/x at 0:     ", tl.grad(lambda x: tl.where(x != 0, 1 / x, x).sum())(tl.tensor([0.0, 2.0])))
+        print("with strict_nan, as elsewhere:       ", tl.grad(safe_sqrt)(zero))
+    print("gradient of norm(x) at 0:            ", tl.grad(lambda x: x.norm())(tl.zeros(3)))
+    print("gradient of where(x > 0, x ** 0.5, x):", tl.grad(lambda x: tl.where(x > 0, x ** 0.5, x).sum())(tl.tensor([0.0, 4.0])))

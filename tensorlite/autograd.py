@@ -36,11 +36,17 @@ class RemovableHandle:
 
 
 def _listed(tensors: Any) -> list[Any]:
-    return [tensors] if isinstance(tensors, Value) or tensors is None else list(tensors)
+    if tensors is None:
+        return []
+    return [tensors] if isinstance(tensors, Value) else list(tensors)
 
 
 def _roots(outputs: list[Any], gradients: list[Any], create_graph: bool) -> list[tuple[Any, Any]]:
     """(node or leaf, cotangent) of each output."""
+    if len(outputs) == 1 and not gradients and not create_graph:   # the everyday case: a scalar loss
+        out = outputs[0]
+        if out.__class__ is Provided.tensor and out.tracked and out.value.size == 1:
+            return [(out.node or out, Provided.ones_like(out.value))]
     roots = []
     for i, out in enumerate(outputs):
         g = gradients[i] if i < len(gradients) else None

@@ -41,7 +41,8 @@ class DataLoader:
             raise DataError(f"DataLoader: batch_size is {batch_size}, expected at least 1")
         if sampler is not None and shuffle:
             raise DataError("DataLoader: a sampler and shuffle=True were given; leave out shuffle, as the sampler decides")
-        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, int(batch_size), shuffle, drop_last
+        self.dataset: Any = dataset
+        self.batch_size, self.shuffle, self.drop_last = int(batch_size), shuffle, drop_last
         self.sampler, self.collate_fn, self.generator = sampler, collate_fn, generator
         self.transforms = _listed(transform)
         self.device = None if device is None or str(device) == "cpu" else str(device)

@@ -128,7 +128,10 @@ class Primitive:
                 if out.__class__ is lead:
                     return out
                 if self.outputs != 1:
-                    return self._arrays(out, lead)
+                    for o in out:
+                        if o.__class__ is not lead:
+                            return self._arrays(out, lead)
+                    return out
                 return backends.of_type(lead).asarray(out)   # type: ignore[union-attr]
         values = []
         mask, bit, lead, whole = 0, 1, NoneType, None

@@ -6,8 +6,11 @@ from operator import index
 from typing import Any, Self, overload
 
 from tensorlite.errors import DTypeError, OutOfRangeError
+from tensorlite.nn._activation import ReLU
+from tensorlite.nn._linear import Linear
 from tensorlite.nn._module import Module
 from tensorlite.nn._parameter import Parameter
+from tensorlite.ops.contraction import linear_relu_p
 
 
 class _Numbered(Module):
@@ -86,8 +89,15 @@ class _Numbered(Module):
         return out
 
 
+def _plain(module: Module, kind: type) -> bool:
+    """Whether the module is exactly of this kind, with no hooks and no forward of its own put on it: nothing sees its call."""
+    return module.__class__ is kind and module._hooks is None and "forward" not in module.__dict__
+
+
 class Sequential(_Numbered):
     """Modules one after the other: ``Sequential(a, b)`` or, with names, ``Sequential({"first": a, "second": b})``.
+
+    A ``Linear`` and the ``ReLU`` after it run as one operation where neither has hooks; the values are the same.
 
     >>> import tensorlite as tl
     >>> model = tl.nn.Sequential(tl.nn.Linear(4, 3), tl.nn.ReLU(), tl.nn.Linear(3, 2))
@@ -103,8 +113,17 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         own = self.__dict__
-        for name in self._module_names:
-            input = own[name](input)
+        modules = [own[name] for name in self._module_names]
+        last = len(modules) - 1
+        skip = False
+        for k, module in enumerate(modules):
+            if skip:
+                skip = False
+            elif module.__class__ is Linear and k < last and _plain(module, Linear) and _plain(modules[k + 1], ReLU):
+                input = linear_relu_p(input, module.weight, module.bias)   # one node for the two
+                skip = True
+            else:
+                input = module(input)
         return input
 
 

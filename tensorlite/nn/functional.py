@@ -32,7 +32,7 @@ from tensorlite.ops.activation import (
     tanhshrink,
     threshold,
 )
-from tensorlite.ops.contraction import linear_p, matmul
+from tensorlite.ops.contraction import einsum, linear_p, matmul
 from tensorlite.ops.dropout import dropout
 from tensorlite.ops.elementwise import add_p, clip, div_p, mul_p, sub_p, where
 from tensorlite.ops.embedding import embedding, one_hot
@@ -72,8 +72,7 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
     if weight.ndim != 3 or input1.shape[-1:] != weight.shape[1:2] or input2.shape[-1:] != weight.shape[2:]:
         raise ShapeError(f"bilinear: inputs of shapes {tuple(input1.shape)} and {tuple(input2.shape)} do not fit weight of shape "
                          f"{tuple(weight.shape)}; expected (..., in1), (..., in2) and (out, in1, in2)")
-    left = manipulation.expand_dims(matmul(manipulation.expand_dims(manipulation.expand_dims(input1, -2), -2), weight), -3)
-    product = _sum(mul_p(manipulation.squeeze(manipulation.squeeze(left, -2), -3), manipulation.expand_dims(input2, -2)), axis=-1)
+    product = einsum("...i,oij,...j->...o", input1, weight, input2)
     return product if bias is None else add_p(product, bias)
 
 

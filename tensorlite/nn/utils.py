@@ -52,11 +52,12 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
 def _total(arrays: list[Any], norm_type: float, error_if_nonfinite: bool) -> tuple[float, Tensor]:
     if not norm_type >= 0:
         raise ShapeError(f"clip_grad_norm_: norm_type is {norm_type}; expected a number >= 0 or inf")
-    total = _norm(arrays, norm_type)
+    backend = backends.backend_of(arrays[0]) if arrays else backends.backend_for_device("cpu")
+    with backend.quiet():
+        total = _norm(arrays, norm_type)
     if error_if_nonfinite and not isfinite(total):
         raise GradError(f"clip_grad_norm_: the gradients' norm of order {norm_type} is {total}; find what made it so, or pass "
                         "error_if_nonfinite=False to go on")
-    backend = backends.backend_of(arrays[0]) if arrays else backends.backend_for_device("cpu")
     return total, new(backend.asarray(total, dtype=arrays[0].dtype if arrays else backend.xp.float32))
 
 

@@ -7,6 +7,7 @@ from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.errors import ShapeError
 from tensorlite.ops import manipulation
 from tensorlite.ops._names import torch_names
+from tensorlite.ops.activation import relu_backward
 from tensorlite.ops.elementwise import add_p, mul_p, sum_to
 
 Array = Any
@@ -239,6 +240,10 @@ def _linear_backward_rule(h: Any, _: Any, g: Any, x: Any, w: Any, needs: tuple[b
 
 linear_p.vjp_all(_linear_rule)
 linear_backward_p.vjp_all(_linear_backward_rule)
+
+# A layer and its ReLU as one node, for Sequential: half the nodes of a small network, and the ReLU is done where the product lies.
+linear_relu_p = primitive("linear_relu", lambda xp, x, w, b: xp.clip(_linear(xp, x, w, b), 0, None), check=_check_linear)
+linear_relu_p.vjp_all(lambda g, needs, x, w, out: _linear_rule(relu_backward(g, out), needs, x, w))
 
 
 # ---- einsum ----------------------------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensorlite import _dtypes
-from tensorlite.engine.primitive import primitive
+from tensorlite import _dtypes, backends
+from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.ops import comparison, manipulation
 from tensorlite.ops.elementwise import cast_p, mul_p
@@ -12,23 +12,21 @@ from tensorlite.ops.elementwise import cast_p, mul_p
 Array = Any
 
 
-def check_rows(xp: Any, indices: Any, rows: int) -> None:
-    """Every index is a row's; negative ones do not count from the end, as they are mostly a mistake in labels."""
-    if 0 in indices.shape:
-        return
-    low, high = int(xp.min(indices)), int(xp.max(indices))
-    if low < 0 or high >= rows:
-        raise OutOfRangeError(f"embedding: indices reach from {low} to {high}, but weight has {rows} rows; expected 0 <= index < {rows}")
+def _check_rows(weight: Any, indices: Any, *, padding_idx: int | None = None) -> None:
+    xp = backends.backend_of(indices).xp
+    low, high, rows = int(xp.min(indices)), int(xp.max(indices)), weight.shape[0]
+    raise OutOfRangeError(f"embedding: indices reach from {low} to {high}, but weight has {rows} rows; expected 0 <= index < {rows}")
 
 
 def _embedding(xp: Any, weight: Any, indices: Any, *, padding_idx: int | None = None) -> Any:
-    check_rows(xp, indices, weight.shape[0])
+    if 0 not in indices.shape and (int(xp.min(indices)) < 0 or int(xp.max(indices)) >= weight.shape[0]):
+        raise IndexError   # also for negative ones, which are mostly a mistake
     flat = xp.reshape(indices, (-1,))
     return xp.reshape(xp.take(weight, flat, axis=0), (*indices.shape, *weight.shape[1:]))
 
 
 def _embedding_grad(xp: Any, g: Any, indices: Any, *, rows: int, padding_idx: int | None) -> Any:
-    """Sums of the rows of g that belong to one index, in their order: by sorting, which is deterministic on every device."""
+    """Sums of the rows of g that belong to one index: a product with zeros and ones, which is deterministic on every device."""
     width = tuple(g.shape[indices.ndim:])
     flat, g = xp.reshape(indices, (-1,)), xp.reshape(g, (-1, *width))
     if padding_idx is not None:
@@ -45,10 +43,10 @@ def _embedding_grad_rule(h: Any, indices: Any, padding_idx: int | None) -> Any:
     return mul_p(out, manipulation.reshape(kept, (*kept.shape, *(1,) * (out.ndim - kept.ndim))))
 
 
-embedding_p = primitive("embedding", _embedding, linear_in="weight")
+embedding_p = primitive("embedding", _embedding, linear_in="weight", check=_check_rows)
 embedding_p.vjp(weight=lambda g, indices, weight_shape, padding_idx: embedding_grad_p(
     g, indices, rows=weight_shape[0], padding_idx=padding_idx))
-embedding_grad_p = primitive("embedding_grad", _embedding_grad, linear_in="g")
+embedding_grad_p: Primitive = primitive("embedding_grad", _embedding_grad, linear_in="g")
 embedding_grad_p.vjp(g=_embedding_grad_rule)
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from tensorlite.engine.primitive import primitive
 from tensorlite.errors import DTypeError, ShapeError
-from tensorlite.kernels._half import is_half
+from tensorlite.kernels import _normalization as _reference
 from tensorlite.ops import manipulation
 from tensorlite.ops._axes import count_along
-from tensorlite.ops.elementwise import _sum_to, add_p, mul_p, neg_p, sub_p, sum_to
+from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p, sum_to
 from tensorlite.ops.functions import rsqrt_p
 from tensorlite.ops.reduction import mean_p, sum_p
 
@@ -16,53 +16,22 @@ Array = Any
 Axes = tuple[int, ...]
 
 
-def _wide(xp: Any, x: Any) -> Any:
-    return xp.astype(x, xp.float32) if is_half(x) else x
-
-
 # ---- moments -----------------------------------------------------------------------------------------------------------
 # Mean and variance with their axes kept. They carry no gradient: the rules of normalize differentiate through them, so that one
 # backward of one operation is all there is to run.
 
-def _moments(xp: Any, x: Any, *, axes: Axes, center: bool) -> Any:
-    x = _wide(xp, x)
-    if not center:
-        square = xp.mean(x * x, axis=axes, keepdims=True)
-        return xp.zeros_like(square), square
-    mean = xp.mean(x, axis=axes, keepdims=True)
-    d = x - mean
-    return mean, xp.mean(d * d, axis=axes, keepdims=True)
-
-
-moments_p = primitive("moments", _moments, outputs=2, discrete=True)
+moments_p = primitive("moments", _reference.moments, outputs=2, discrete=True)
 
 
 # ---- normalize -----------------------------------------------------------------------------------------------------------
-
-def _normalize(xp: Any, x: Any, w: Any, b: Any, mean: Any, var: Any, *, axes: Axes, eps: float, center: bool) -> Any:
-    out = (_wide(xp, x) - mean) / xp.sqrt(var + eps)
-    out = out if w is None else out * w
-    out = out if b is None else out + b
-    return xp.astype(out, x.dtype) if is_half(x) else out
-
 
 def _normalize_rule(g: Any, needs: Any, x: Any, w: Any, mean: Any, var: Any, axes: Axes, eps: float, center: bool) -> Any:
     return normalize_grad_p(g, x, w, mean, var, axes=axes, eps=eps, center=center, shape=None if w is None else tuple(w.shape))
 
 
 # (x - mean) / sqrt(var + eps) w + b, where mean and var are x's moments over the axes; b only where there is a w
-normalize_p = primitive("normalize", _normalize)
+normalize_p = primitive("normalize", _reference.normalize)
 normalize_p.vjp_all(_normalize_rule)
-
-
-def _normalize_grad(xp: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, *, axes: Axes, eps: float, center: bool, shape: Any) -> Any:
-    g, x = _wide(xp, g), _wide(xp, x)
-    rstd = 1 / xp.sqrt(var + eps)
-    xhat = (x - mean) * rstd
-    q = g if w is None else g * w
-    gx = q - xhat * xp.mean(q * xhat, axis=axes, keepdims=True)
-    gx = (gx - xp.mean(q, axis=axes, keepdims=True) if center else gx) * rstd
-    return (gx,) if shape is None else (gx, _sum_to(xp, g * xhat, shape=shape), _sum_to(xp, g, shape=shape))
 
 
 def _normalize_grad_rule(h: Any, needs: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, axes: Axes, eps: float, center: bool,
@@ -112,7 +81,7 @@ def _from_moments(d: Any, rstd: Any, to_xhat: Any, to_rstd: Any, axes: Axes, n: 
     return sub_p(to_x, mean_p(to_d, axis=axes, keepdims=True)) if center else to_x
 
 
-normalize_grad_p = primitive("normalize_grad", _normalize_grad, outputs=0)
+normalize_grad_p = primitive("normalize_grad", _reference.normalize_grad, outputs=0)
 normalize_grad_p.vjp_all(_normalize_grad_rule)
 
 

@@ -363,4 +363,7 @@ def _catch_interrupt(trainer: Trainer) -> Callable[[], None]:
         trainer._interrupted = True
         signal.signal(signal.SIGINT, before)
     signal.signal(signal.SIGINT, note)
-    return lambda: signal.signal(signal.SIGINT, before) and None
+
+    def undo() -> None:
+        signal.signal(signal.SIGINT, before)
+    return undo

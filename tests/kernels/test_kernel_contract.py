@@ -37,6 +37,9 @@ ELEMENTWISE = {
     "sigmoid_backward": lambda rng, shape, dtype: (
         np.asarray(rng.normal(size=shape), dtype), np.asarray(rng.uniform(size=shape), dtype),
     ),
+    "relu_backward": lambda rng, shape, dtype: (
+        np.asarray(rng.normal(size=shape), dtype), np.asarray(np.maximum(rng.normal(size=shape), 0), dtype),
+    ),
 }  # fmt: skip
 
 

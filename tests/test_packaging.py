@@ -1,0 +1,29 @@
+"""What goes into a wheel is what is in the tree."""
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_package_is_listed() -> None:
+    if not (ROOT / "backends").is_dir():
+        pytest.skip("runs on the source tree only")
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    tops = ("tensorlite", "backends", "kernels")
+    folders = [p.parent.relative_to(ROOT) for top in tops for p in (ROOT / top).rglob("__init__.py")]
+    names = [".".join(f.parts if f.parts[0] == "tensorlite" else ("tensorlite", *f.parts)) for f in folders]
+    assert sorted(setuptools["packages"]) == sorted(names)
+
+
+def test_every_file_that_is_no_program_is_listed() -> None:
+    if not (ROOT / "backends").is_dir():
+        pytest.skip("runs on the source tree only")
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    listed = {f"{package.replace('.', '/')}/{name}" for package, names in data.items() for name in names}
+    found = {str(p.relative_to(ROOT)) for p in (ROOT / "tensorlite").rglob("*")
+             if p.is_file() and p.suffix != ".py" and "__pycache__" not in p.parts}
+    assert found == listed
