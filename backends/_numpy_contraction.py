@@ -1,6 +1,7 @@
 """NumPy's faster ways for the products, and the fused loss."""
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,18 @@ def linear_relu(x: Any, w: Any, b: Any) -> Any:
     return np.maximum(out, out.dtype.type(0), out=out) if out.__class__ is np.ndarray else np.maximum(out, 0)
 
 
+@lru_cache(maxsize=64)
+def _ones(n: int, dtype: Any) -> Any:
+    return np.ones(n, dtype)
+
+
+def _sum_rows(x: Any) -> Any:
+    """The sum of a matrix's rows: by BLAS for as many as batches have, which takes half the time of ``add.reduce``."""
+    if x.dtype.char in "fd" and 0 < x.shape[0] <= 4096:
+        return _ones(x.shape[0], x.dtype).dot(x)
+    return np.add.reduce(x, axis=0, dtype=x.dtype)
+
+
 def linear_backward(g: Any, x: Any, w: Any, *, needs: tuple[bool, ...]) -> Any:
     """(g w, g^T x, the sum of g's rows), as far as they are needed."""
     if g.ndim == 2 and x.ndim == 2:
@@ -37,7 +50,7 @@ def linear_backward(g: Any, x: Any, w: Any, *, needs: tuple[bool, ...]) -> Any:
     if needs[1]:
         out.append(rows.T.dot(inputs))
     if needs[2]:
-        out.append(np.add.reduce(rows, axis=0, dtype=g.dtype))
+        out.append(_sum_rows(rows))
     return out
 
 

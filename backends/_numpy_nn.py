@@ -19,7 +19,10 @@ def embedding(weight: Any, indices: Any, *, padding_idx: int | None = None) -> A
 
 
 def embedding_grad(g: Any, indices: Any, *, rows: int, padding_idx: int | None) -> Any:
-    """Sorted by row (stably, so that the order of summation is the order of the indices), then summed run by run."""
+    """The compiled kernel; without it, sorted by row (stably, so that the order is that of the indices) and summed run by run."""
+    run = kernels.load("embedding_grad").cpu
+    if run is not None:
+        return run(g, indices, rows=rows, padding_idx=padding_idx)
     width = g.shape[indices.ndim:]
     flat, g = indices.reshape(-1), g.reshape(-1, *width)
     out = np.zeros((rows, *width), g.dtype)
@@ -52,5 +55,6 @@ def _plan(name: str) -> Any:
     return make
 
 
-IMPLEMENTATIONS: dict[str, Any] = {**_numpy_normalization.IMPLEMENTATIONS, "embedding": embedding, "embedding_grad": embedding_grad, "dropout": dropout,
+IMPLEMENTATIONS: dict[str, Any] = {**_numpy_normalization.IMPLEMENTATIONS, "embedding": embedding,
+                                   "embedding_grad": embedding_grad, "dropout": dropout,
                                    "sgd_plan": _plan("sgd"), "adam_plan": _plan("adam"), "rmsprop_plan": _plan("rmsprop")}

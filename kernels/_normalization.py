@@ -38,7 +38,8 @@ def normalize(xp: Any, x: Any, w: Any, b: Any, mean: Any, var: Any, *, axes: Axe
     return xp.astype(out, x.dtype) if is_half(x) else out
 
 
-def normalize_grad(xp: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, *, axes: Axes, eps: float, center: bool, shape: Any) -> Any:
+def normalize_grad(xp: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, *, axes: Axes, eps: float, center: bool,
+                   shape: Any) -> Any:
     g, x = _wide(xp, g), _wide(xp, x)
     rstd = 1 / xp.sqrt(var + eps)
     xhat = (x - mean) * rstd

@@ -18,9 +18,9 @@ def mark_internal(path: str) -> None:
     _ours.clear()
 
 
-def caller() -> Site:
-    """The innermost frame outside the library."""
-    frame = sys._getframe(1)
+def caller(depth: int = 1) -> Site:
+    """The innermost frame outside the library, the ``depth`` nearest ones being known to be inside: each one looked at costs 50 ns."""
+    frame = sys._getframe(depth)
     while True:
         code = frame.f_code
         ours = _ours.get(code.co_filename)

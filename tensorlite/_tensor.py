@@ -159,7 +159,7 @@ class Tensor(Value):
         >>> (x * x).backward(tl.ones(3)); x.grad
         tensor([2., 4., 6.])
         """
-        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+        autograd.backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs=inputs)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Start (or stop) recording what is done with this leaf."""
@@ -522,9 +522,9 @@ class Tensor(Value):
         """The last two axes exchanged."""
         return manipulation.matrix_transpose(self)
 
-    def repeat(self, *sizes: Any) -> Tensor:
+    def repeat(self, *sizes: Any, repeats: Any = None) -> Tensor:
         """The tensor laid out again and again, as PyTorch's method: :func:`tensorlite.tile`. (The function ``repeat`` is the standard's.)"""
-        return rearrange.tile(self, *sizes)
+        return rearrange.tile(self, *sizes, dims=repeats)
 
     reshape, view, view_as, reshape_as = manipulation.reshape, manipulation.view, manipulation.view_as, manipulation.reshape_as
     flatten, unflatten, ravel = manipulation.flatten, manipulation.unflatten, manipulation.ravel

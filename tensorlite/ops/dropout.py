@@ -7,6 +7,7 @@ from typing import Any
 from tensorlite import _philox, backends
 from tensorlite._philox import RandomError
 from tensorlite.engine.primitive import primitive
+from tensorlite.ops._names import torch_names
 
 Array = Any
 
@@ -32,6 +33,7 @@ def check_p(name: str, p: float) -> None:
         raise RandomError(f"{name}: p is {p}; expected a probability, 0 <= p <= 1")
 
 
+@torch_names
 def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Any = None) -> Array:
     """Each element is 0 with probability p, and otherwise x / (1 - p), if ``training``; else x (Srivastava et al. 2014).
 

@@ -8,7 +8,7 @@ from tensorlite._state import current
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import KIND, SCALAR, Value, provide
 from tensorlite.errors import DTypeError
-from tensorlite.ops._names import torch_names
+from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.comparison import eq_p, gt_p, lt_p, or_p
 from tensorlite.ops.creation import asarray, zeros_p
 
@@ -190,7 +190,7 @@ where_p = primitive("where", "where", args="condition x y", elementwise=True, li
 where_p.vjp(x=lambda g, condition: where_p(condition, g, 0), y=lambda g, condition: where_p(condition, 0, g))
 
 
-@torch_names
+@torch_aliases(input="x", other="y")
 def where(condition: Array, x: Array = None, y: Array = None, /) -> Array:
     """x where the condition holds, y elsewhere, broadcast. With the condition alone: ``nonzero(condition)``.
 

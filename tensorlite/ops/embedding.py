@@ -6,7 +6,9 @@ from typing import Any
 from tensorlite import _dtypes, backends
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
+from tensorlite.kernels.embedding_grad.reference import embedding_grad as _reference
 from tensorlite.ops import comparison, manipulation
+from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.elementwise import cast_p, mul_p
 
 Array = Any
@@ -15,7 +17,8 @@ Array = Any
 def _check_rows(weight: Any, indices: Any, *, padding_idx: int | None = None) -> None:
     xp = backends.backend_of(indices).xp
     low, high, rows = int(xp.min(indices)), int(xp.max(indices)), weight.shape[0]
-    raise OutOfRangeError(f"embedding: indices reach from {low} to {high}, but weight has {rows} rows; expected 0 <= index < {rows}")
+    raise OutOfRangeError(f"embedding: indices reach from {low} to {high}, but weight has {rows} rows; expected 0 <= index < "
+                          f"{rows}")
 
 
 def _embedding(xp: Any, weight: Any, indices: Any, *, padding_idx: int | None = None) -> Any:
@@ -23,16 +26,6 @@ def _embedding(xp: Any, weight: Any, indices: Any, *, padding_idx: int | None = 
         raise IndexError   # also for negative ones, which are mostly a mistake
     flat = xp.reshape(indices, (-1,))
     return xp.reshape(xp.take(weight, flat, axis=0), (*indices.shape, *weight.shape[1:]))
-
-
-def _embedding_grad(xp: Any, g: Any, indices: Any, *, rows: int, padding_idx: int | None) -> Any:
-    """Sums of the rows of g that belong to one index: a product with zeros and ones, which is deterministic on every device."""
-    width = tuple(g.shape[indices.ndim:])
-    flat, g = xp.reshape(indices, (-1,)), xp.reshape(g, (-1, *width))
-    if padding_idx is not None:
-        g = xp.where(xp.reshape(flat != padding_idx, (-1,) + (1,) * len(width)), g, xp.zeros_like(g))
-    hit = xp.astype(xp.arange(rows, dtype=flat.dtype)[:, None] == flat[None, :], g.dtype)
-    return xp.tensordot(hit, g, axes=1)
 
 
 def _embedding_grad_rule(h: Any, indices: Any, padding_idx: int | None) -> Any:
@@ -46,10 +39,12 @@ def _embedding_grad_rule(h: Any, indices: Any, padding_idx: int | None) -> Any:
 embedding_p = primitive("embedding", _embedding, linear_in="weight", check=_check_rows)
 embedding_p.vjp(weight=lambda g, indices, weight_shape, padding_idx: embedding_grad_p(
     g, indices, rows=weight_shape[0], padding_idx=padding_idx))
-embedding_grad_p: Primitive = primitive("embedding_grad", _embedding_grad, linear_in="g")
+embedding_grad_p: Primitive = primitive("embedding_grad", lambda xp, g, indices, *, rows, padding_idx: _reference(
+    xp, g, indices, rows=rows, padding_idx=padding_idx), linear_in="g")
 embedding_grad_p.vjp(g=_embedding_grad_rule)
 
 
+@torch_names
 def embedding(input: Array, weight: Array, padding_idx: int | None = None) -> Array:
     """weight[input]: (...) integers and a table (V, D) give (..., D).
 
@@ -78,6 +73,7 @@ one_hot_p = primitive("one_hot", lambda xp, x, *, classes: xp.astype(
     x[..., None] == xp.arange(classes, dtype=x.dtype), xp.int64), discrete=True)
 
 
+@torch_aliases(input="tensor")
 def one_hot(tensor: Array, num_classes: int = -1) -> Array:
     """1 at the class and 0 elsewhere: (...) integers give (..., num_classes); as many classes as the largest needs unless given.
 

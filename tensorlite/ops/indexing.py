@@ -32,7 +32,7 @@ from tensorlite.ops._index import (
     to_host,
     winners,
 )
-from tensorlite.ops._names import torch_names
+from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.elementwise import add_p, cast_p, expand, mul_p, where_p
 
 Array = Any
@@ -165,6 +165,7 @@ def _without_leading_ones(value: Any) -> Any:
     return reshape_p(value, shape=shape)
 
 
+@torch_names
 def put(x: Array, key: Any, value: Any) -> Array:
     """A copy of ``x`` with ``x[key]`` replaced by ``value``: ``x[key] = value`` without changing ``x``."""
     spec, arrays = parse(x, key)
@@ -195,7 +196,7 @@ def _indices(op: str, x: Array, indices: Any, *, kinds: str = "iu") -> Any:
     return indices
 
 
-@torch_names
+@torch_aliases(index="indices")
 def take(x: Array, indices: Any, /, *, axis: int | None = None) -> Array:
     """The elements of ``x`` at ``indices`` along ``axis`` (without one: of the flattened x).
 
@@ -214,6 +215,7 @@ def take(x: Array, indices: Any, /, *, axis: int | None = None) -> Array:
     return getitem_p(x, indices, spec=(*[ALL] * _axis("take", x, axis), ARRAY, Ellipsis), op="take")
 
 
+@torch_names
 def index_select(x: Array, axis: int, index: Any) -> Array:
     """PyTorch's order of arguments for :func:`take`: index_select(x, dim, index)."""
     return take(x, index, axis=axis)
@@ -237,6 +239,7 @@ def _along(op: str, x: Array, axis: int, index: Array) -> tuple[tuple[Any, ...],
     return tuple(arrays), (*[ARRAY] * x.ndim, Ellipsis), axis
 
 
+@torch_names
 def gather(x: Array, axis: int | None = None, index: Any = None, *, dim: int | None = None) -> Array:
     """out[i][j][k] = x[index[i][j][k]][j][k] for axis 0, and so on: as many axes as x, as long as index.
 
@@ -287,7 +290,7 @@ def scatter_add(x: Array, axis: int, index: Any, src: Any) -> Array:
     return add_p(x, put_add_p(src, *arrays, spec=spec, shape=tuple(x.shape), op="scatter_add"))
 
 
-@torch_names
+@torch_aliases(source="src")
 def index_add(x: Array, axis: int, index: Any, src: Array, *, alpha: float = 1) -> Array:
     """A copy of x with alpha src[i] added to x[index[i]] along ``axis``."""
     index = _indices("index_add", x, index)
@@ -297,7 +300,7 @@ def index_add(x: Array, axis: int, index: Any, src: Array, *, alpha: float = 1) 
     return add_p(x, put_add_p(src, index, spec=spec, shape=tuple(x.shape), op="index_add"))
 
 
-@torch_names
+@torch_aliases(source="src")
 def index_copy(x: Array, axis: int, index: Any, src: Array) -> Array:
     """A copy of x with x[index[i]] replaced by src[i] along ``axis``."""
     index = _indices("index_copy", x, index)
@@ -311,6 +314,7 @@ def index_fill(x: Array, axis: int, index: Any, value: Any) -> Array:
     return put_p(x, value, index, spec=(*[ALL] * _axis("index_fill", x, axis), ARRAY, Ellipsis), op="index_fill")
 
 
+@torch_names
 def index_put(x: Array, indices: tuple[Any, ...], values: Any, accumulate: bool = False) -> Array:
     """A copy of x with x[indices] = values, or with ``accumulate`` x[indices] += values where repeated indices add up."""
     spec, arrays = parse(x, tuple(indices))
@@ -340,6 +344,7 @@ def masked_fill(x: Array, mask: Array, value: Any, /) -> Array:
     return where_p(mask, cast_p(value, dtype=x.dtype) if hasattr(value, "dtype") and value.dtype != x.dtype else value, x)
 
 
+@torch_names
 def masked_scatter(x: Array, mask: Array, source: Array, /) -> Array:
     """x with the elements where the mask is true replaced, in order, by the first elements of ``source``."""
     mask = _indices("masked_scatter", x, mask, kinds="b")

@@ -6,10 +6,11 @@ from typing import Any
 from tensorlite import _dtypes
 from tensorlite._state import current
 from tensorlite.engine.primitive import primitive
-from tensorlite.engine.value import Value, raw
+from tensorlite.engine.value import EVERYDAY, KIND, Value, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.kernels.softmax_cross_entropy.reference import softmax_cross_entropy as _reference
 from tensorlite.ops import manipulation
+from tensorlite.ops._names import torch_names
 from tensorlite.ops.comparison import logical_and
 from tensorlite.ops.elementwise import add_p, cast_p, chain, div_p, mul_p, neg_p, sub_p, where
 from tensorlite.ops.functions import abs as _abs
@@ -121,6 +122,7 @@ def _rows_of(name: str, input: Array, target: Array) -> tuple[Array, Array]:
     return rows, manipulation.reshape(target, (-1,)) if target.ndim != 1 else target
 
 
+@torch_names
 def cross_entropy(input: Array, target: Array, weight: Array | None = None, *, ignore_index: int = -100, reduction: str = "mean",
                   label_smoothing: float = 0.0) -> Array:
     """-log softmax(input)[target], averaged over the rows (weighted by the targets' class weights).
@@ -135,9 +137,10 @@ def cross_entropy(input: Array, target: Array, weight: Array | None = None, *, i
     >>> tl.nn.functional.cross_entropy(logits, tl.tensor([0, 0, 1]))
     tensor(0.3583)
     """
-    kind = getattr(target.dtype, "kind", "?") if isinstance(target, Value) else "?"
-    if kind in "iu" and target.ndim == 1 and input.ndim == 2 and _recording(input):   # the everyday case
-        return softmax_cross_entropy_p(input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction)
+    if KIND.get(input.__class__) is EVERYDAY and KIND.get(target.__class__) is EVERYDAY and input.tracked:   # the everyday case, unchecked
+        labels = target.value
+        if labels.ndim == 1 and input.value.ndim == 2 and getattr(labels.dtype, "kind", "?") in "iu" and not current().record_from:
+            return softmax_cross_entropy_p(input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction)
     kind = _dtypes.kind(target.dtype) if hasattr(target, "dtype") else "?"
     if kind not in "iuf":
         raise DTypeError(f"cross_entropy: target has dtype {getattr(target, 'dtype', type(target).__name__)}; expected integer class labels or floating probabilities")
@@ -169,6 +172,7 @@ def _soft(input: Array, target: Array, weight: Array | None, reduction: str, lab
     return _reduce("cross_entropy", loss, reduction)
 
 
+@torch_names
 def nll_loss(input: Array, target: Array, weight: Array | None = None, *, ignore_index: int = -100, reduction: str = "mean") -> Array:
     """-input[i, target[i]], averaged: the negative log-likelihood where input holds log-probabilities, (N, C) or (N, C, d1, ...).
 
@@ -193,6 +197,7 @@ def nll_loss(input: Array, target: Array, weight: Array | None = None, *, ignore
 
 # ---- regression ------------------------------------------------------------------------------------------------------
 
+@torch_names
 def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     """(input - target)^2, averaged.
 
@@ -204,12 +209,14 @@ def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     return _reduce("mse_loss", square(sub_p(input, target)), reduction)
 
 
+@torch_names
 def l1_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     """abs(input - target), averaged."""
     _same_shape("l1_loss", input, target)
     return _reduce("l1_loss", _abs(sub_p(input, target)), reduction)
 
 
+@torch_names
 def huber_loss(input: Array, target: Array, *, reduction: str = "mean", delta: float = 1.0) -> Array:
     """d^2 / 2 where d = abs(input - target) <= delta, else delta (d - delta / 2); averaged (Huber 1964)."""
     if not delta > 0:
@@ -219,6 +226,7 @@ def huber_loss(input: Array, target: Array, *, reduction: str = "mean", delta: f
     return _reduce("huber_loss", where(d <= delta, mul_p(square(d), 0.5), mul_p(sub_p(d, 0.5 * delta), delta)), reduction)
 
 
+@torch_names
 def smooth_l1_loss(input: Array, target: Array, *, reduction: str = "mean", beta: float = 1.0) -> Array:
     """The Huber loss divided by ``beta``; the L1 loss for beta 0."""
     if beta == 0:
@@ -228,6 +236,7 @@ def smooth_l1_loss(input: Array, target: Array, *, reduction: str = "mean", beta
 
 # ---- distributions ---------------------------------------------------------------------------------------------------
 
+@torch_names
 def binary_cross_entropy_with_logits(input: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean",
                                      pos_weight: Array | None = None) -> Array:
     """-(t log sigmoid(x) + (1 - t) log(1 - sigmoid(x))), averaged; computed without overflow for any x."""
@@ -239,6 +248,7 @@ def binary_cross_entropy_with_logits(input: Array, target: Array, weight: Array 
     return _reduce("binary_cross_entropy_with_logits", loss if weight is None else mul_p(loss, weight), reduction)
 
 
+@torch_names
 def binary_cross_entropy(input: Array, target: Array, weight: Array | None = None, *, reduction: str = "mean") -> Array:
     """-(t log p + (1 - t) log(1 - p)), averaged, with the logarithms cut off at -100 as in PyTorch. input: probabilities 0..1."""
     from tensorlite.ops.elementwise import maximum
@@ -249,6 +259,7 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array | None = Non
     return _reduce("binary_cross_entropy", loss if weight is None else mul_p(loss, weight), reduction)
 
 
+@torch_names
 def kl_div(input: Array, target: Array, *, reduction: str = "mean", log_target: bool = False) -> Array:
     """target (log target - input), averaged over all elements ("batchmean": over the rows); input holds log-probabilities."""
     from tensorlite.ops.functions import exp

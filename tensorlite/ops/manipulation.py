@@ -13,7 +13,7 @@ from tensorlite._dtypes import as_dtype
 from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import Value, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
-from tensorlite.ops._names import torch_names
+from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.elementwise import cast_p, expand
 from tensorlite.ops.indexing import getitem_p, zeros_of_p
 
@@ -68,6 +68,7 @@ reshape_p = primitive("reshape", lambda xp, x, *, shape: xp.reshape(x, shape), l
 reshape_p.vjp(x=lambda g, x_shape: reshape_p(g, shape=x_shape))
 
 
+@torch_names
 def reshape(x: Array, /, *sizes: Any, shape: Any = None, copy: bool | None = None) -> Array:
     """``x`` with the same elements in order in another shape; one length may be -1. A view where the memory's layout allows.
 
@@ -79,6 +80,7 @@ def reshape(x: Array, /, *sizes: Any, shape: Any = None, copy: bool | None = Non
     return clone_p(out) if copy else out
 
 
+@torch_names
 def view(x: Array, *shape: Any) -> Array:
     """:func:`reshape` by PyTorch's name. (Another dtype for the same bytes is not offered.)"""
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)) and not hasattr(shape[0], "__index__"):
@@ -86,6 +88,7 @@ def view(x: Array, *shape: Any) -> Array:
     return reshape_p(x, shape=sizes_of("view", shape))
 
 
+@torch_names
 def view_as(x: Array, other: Array) -> Array:
     """``x`` in the shape of ``other``."""
     return reshape_p(x, shape=tuple(other.shape))
@@ -94,6 +97,7 @@ def view_as(x: Array, other: Array) -> Array:
 reshape_as = view_as
 
 
+@torch_names
 def flatten(x: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
     """The axes from ``start_dim`` to ``end_dim`` as one. (a, b, c) -> (a b c)"""
     if not x.ndim:
@@ -118,6 +122,7 @@ def unflatten(x: Array, axis: int, sizes: Any) -> Array:
     return reshape_p(x, shape=(*shape[:axis], *sizes, *shape[axis + 1:]))
 
 
+@torch_names
 def ravel(x: Array, /) -> Array:
     """All axes as one."""
     return reshape_p(x, shape=(-1,)) if prod(x.shape) else reshape_p(x, shape=(0,))
@@ -135,6 +140,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 permute_p.vjp(x=lambda g, axes: permute_p(g, axes=_inverse(axes)))
 
 
+@torch_names
 def permute_dims(x: Array, /, *order: Any, axes: Any = None, dims: Any = None) -> Array:
     """Axis i of the result is axis ``axes[i]`` of x: ``permute_dims(x, (2, 0, 1))`` or ``x.permute(2, 0, 1)``."""
     if axes is not None or dims is not None:
@@ -149,6 +155,7 @@ def permute_dims(x: Array, /, *order: Any, axes: Any = None, dims: Any = None) -
 permute = permute_dims
 
 
+@torch_names
 def transpose(x: Array, /, *axes: Any, dim0: int | None = None, dim1: int | None = None) -> Array:
     """Two axes exchanged: ``transpose(x, dim0, dim1)``. Without axes all are reversed; with a tuple it is ``permute_dims``."""
     if dim0 is not None and dim1 is not None:
@@ -160,6 +167,7 @@ def transpose(x: Array, /, *axes: Any, dim0: int | None = None, dim1: int | None
     return swapaxes(x, *axes)
 
 
+@torch_aliases(dim0="axis0", dim1="axis1")
 def swapaxes(x: Array, axis0: int, axis1: int, /) -> Array:
     """Two axes exchanged."""
     order = list(range(x.ndim))
@@ -172,6 +180,7 @@ def swapaxes(x: Array, axis0: int, axis1: int, /) -> Array:
 swapdims = swapaxes
 
 
+@torch_names
 def t(x: Array, /) -> Array:
     """The transposed matrix; what has fewer than two axes as it is."""
     if x.ndim > 2:
@@ -179,6 +188,7 @@ def t(x: Array, /) -> Array:
     return permute_p(x, axes=(1, 0)) if x.ndim == 2 else x
 
 
+@torch_names
 def matrix_transpose(x: Array, /) -> Array:
     """The last two axes exchanged. (..., m, n) -> (..., n, m)"""
     ndim = x.ndim
@@ -190,6 +200,7 @@ def matrix_transpose(x: Array, /) -> Array:
 adjoint = matrix_transpose
 
 
+@torch_names
 def moveaxis(x: Array, source: Any, destination: Any, /) -> Array:
     """The axes ``source`` moved to ``destination``; the others keep their order."""
     sources, places = axes_of("moveaxis", source, x.ndim), axes_of("moveaxis", destination, x.ndim)
@@ -235,6 +246,7 @@ def squeeze(x: Array, /, axis: Any = None) -> Array:
 
 # ---- broadcasting --------------------------------------------------------------------------------------------------------
 
+@torch_names
 def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     """The shape that arrays of these shapes broadcast to."""
     shapes = tuple([s if isinstance(s, (tuple, list)) else (s,) for s in shapes])
@@ -244,6 +256,7 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
         raise ShapeError(f"broadcast_shapes: {', '.join(map(str, shapes))} do not broadcast with each other") from None
 
 
+@torch_aliases(size="shape")
 def broadcast_to(x: Array, /, shape: Any) -> Array:
     """``x`` repeated along new axes and axes of length 1 to ``shape``, without copying."""
     shape = sizes_of("broadcast_to", (shape,))
@@ -253,9 +266,10 @@ def broadcast_to(x: Array, /, shape: Any) -> Array:
     return expand(x, shape=shape)
 
 
-def expand_(x: Array, /, *sizes: Any) -> Array:
+@torch_names
+def expand_(x: Array, /, *sizes: Any, size: Any = None) -> Array:
     """:func:`broadcast_to` with lengths as arguments; -1 keeps the axis's length."""
-    shape = sizes_of("expand", sizes)
+    shape = sizes_of("expand", sizes if size is None else (size,))
     extra = len(shape) - x.ndim
     if extra >= 0:
         shape = tuple([x.shape[a - extra] if n == -1 and a >= extra else n for a, n in enumerate(shape)])
@@ -265,11 +279,13 @@ def expand_(x: Array, /, *sizes: Any) -> Array:
     return broadcast_to(x, shape)
 
 
+@torch_names
 def expand_as(x: Array, other: Array, /) -> Array:
     """``x`` broadcast to the shape of ``other``."""
     return broadcast_to(x, tuple(other.shape))
 
 
+@torch_names
 def broadcast_arrays(*arrays: Array) -> list[Array]:
     """The arrays broadcast against each other."""
     shape = broadcast_shapes(*[tuple(a.shape) for a in arrays])
@@ -301,7 +317,7 @@ def _part(g: Array, i: int, shapes: list[tuple[int, ...]], axis: int) -> Array:
 concat_p.vjp(arrays=_part)
 
 
-@torch_names
+@torch_aliases(tensors="arrays")
 def concat(arrays: Any, /, axis: int | None = 0) -> Array:
     """The arrays one after another along ``axis``; no axis: flattened first. (n1, ...), (n2, ...) -> (n1 + n2, ...)
 
@@ -315,6 +331,7 @@ def concat(arrays: Any, /, axis: int | None = 0) -> Array:
     return concat_p(*arrays, axis=axis_of("concat", axis, max(a.ndim for a in arrays)))
 
 
+@torch_names
 def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Array:
     """PyTorch's name for :func:`concat`."""
     return concat(tensors, axis=dim if axis is None else axis)
@@ -345,7 +362,7 @@ stack_p = primitive("stack", lambda xp, *arrays, axis: xp.stack(arrays, axis=axi
 stack_p.vjp(arrays=lambda g, i, axis: getitem_p(g, spec=(*[_ALL] * axis, i, Ellipsis)))
 
 
-@torch_names
+@torch_aliases(tensors="arrays")
 def stack(arrays: Any, /, axis: int = 0) -> Array:
     """The arrays side by side along a new axis. k times (n, m) -> (k, n, m)"""
     arrays = _given("stack", arrays)
@@ -361,17 +378,20 @@ def _at_least(x: Array, ndim: int) -> Array:
     return reshape_p(x, shape=(1,) * (ndim - len(shape)) + shape)
 
 
+@torch_aliases(tensors="arrays")
 def vstack(arrays: Any, /) -> Array:
     """The arrays as rows, one under another."""
     return concat([_at_least(a, 2) for a in _given("vstack", arrays)], axis=0)
 
 
+@torch_aliases(tensors="arrays")
 def hstack(arrays: Any, /) -> Array:
     """The arrays next to each other along the second axis (the first, for vectors)."""
     arrays = [_at_least(a, 1) for a in _given("hstack", arrays)]
     return concat(arrays, axis=0 if arrays[0].ndim == 1 else 1)
 
 
+@torch_aliases(tensors="arrays")
 def dstack(arrays: Any, /) -> Array:
     """The arrays behind each other along the third axis."""
     return concat([_at_least(a, 3) for a in _given("dstack", arrays)], axis=2)
@@ -403,7 +423,7 @@ def _joined(g: list[Any], lengths: tuple[int, ...], axis: int, x_shape: tuple[in
 split_p.vjp(x=_joined)
 
 
-@torch_names
+@torch_aliases(tensor="x", split_size="split_size_or_sections", sections="split_size_or_sections")
 def split(x: Array, split_size_or_sections: Any, /, axis: int = 0) -> tuple[Array, ...]:
     """Pieces along ``axis``: of one length (the last may be shorter), or of the lengths in a list. Each is a view.
 
@@ -434,7 +454,7 @@ def chunk(x: Array, chunks: int, /, axis: int = 0) -> tuple[Array, ...]:
     return split(x, max(-(-n // chunks), 1), axis=axis)
 
 
-@torch_names
+@torch_aliases(sections="indices_or_sections", indices="indices_or_sections")
 def tensor_split(x: Array, indices_or_sections: Any, /, axis: int = 0) -> tuple[Array, ...]:
     """Pieces along ``axis``: that many, as equal as can be, or cut at the given indices (NumPy's ``array_split``)."""
     axis = axis_of("tensor_split", axis, x.ndim)
@@ -482,11 +502,13 @@ clone_p = primitive("clone", lambda xp, x: xp.asarray(x, copy=True), linear_in="
 clone_p.vjp(x=lambda g: g)
 
 
+@torch_names
 def clone(x: Array, /) -> Array:
     """A copy, through which gradients flow."""
     return clone_p(x)
 
 
+@torch_names
 def contiguous(x: Array, /) -> Array:
     """``x`` if its memory is in C order, else a copy that is."""
     flags = getattr(raw(x), "flags", None)
@@ -513,11 +535,13 @@ def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) ->
     return cast_p(x, dtype=dtype)
 
 
+@torch_names
 def type_(x: Array, dtype: Any, /) -> Array:
     """``x`` with elements of ``dtype``; itself if it has them."""
     return astype(x, dtype, copy=False)
 
 
+@torch_names
 def type_as(x: Array, other: Array, /) -> Array:
     """``x`` in the dtype of ``other``."""
     return astype(x, other.dtype, copy=False)
@@ -537,6 +561,7 @@ long, int_, short = _to("long", _dtypes.int64), _to("int", _dtypes.int32), _to("
 char, byte, bool_ = _to("char", _dtypes.int8), _to("byte", _dtypes.uint8), _to("bool", _dtypes.bool_)
 
 
+@torch_names
 def result_type(*arrays_and_dtypes: Any) -> Any:
     """The dtype that an operation of these has: NumPy's promotion, with Python numbers weak."""
     given = [raw(a).dtype if hasattr(raw(a), "shape") else a if isinstance(a, (bool, int, float, complex)) else as_dtype(a)
@@ -548,6 +573,7 @@ def result_type(*arrays_and_dtypes: Any) -> Any:
     return np.result_type(*given)
 
 
+@torch_names
 def can_cast(from_: Any, to: Any, /) -> bool:
     """Whether every value of dtype (or array) ``from_`` is one of dtype ``to``, by NumPy's promotion rules."""
     return bool(np.can_cast(raw(from_).dtype if hasattr(raw(from_), "shape") else as_dtype(from_), as_dtype(to)))

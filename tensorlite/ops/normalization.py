@@ -8,6 +8,7 @@ from tensorlite.errors import DTypeError, ShapeError
 from tensorlite.kernels import _normalization as _reference
 from tensorlite.ops import manipulation
 from tensorlite.ops._axes import count_along
+from tensorlite.ops._names import torch_names
 from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p, sum_to
 from tensorlite.ops.functions import rsqrt_p
 from tensorlite.ops.reduction import mean_p, sum_p
@@ -116,7 +117,9 @@ def _last(name: str, x: Array, shape: Any, **affine: Any) -> Axes:
     return tuple(range(x.ndim - len(shape), x.ndim))
 
 
-def layer_norm(input: Array, normalized_shape: Any, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5) -> Array:
+@torch_names
+def layer_norm(input: Array, normalized_shape: Any, weight: Array | None = None, bias: Array | None = None,
+               eps: float = 1e-5) -> Array:
     """(x - mean) / sqrt(var + eps) weight + bias, with mean and (biased) variance over the last axes (Ba et al. 2016).
 
     ``normalized_shape``: the lengths of those axes, also weight's and bias's shape. Errors: ``ShapeError`` if they differ.
@@ -128,6 +131,7 @@ def layer_norm(input: Array, normalized_shape: Any, weight: Array | None = None,
     return _run(input, weight, bias, _last("layer_norm", input, normalized_shape, weight=weight, bias=bias), eps)
 
 
+@torch_names
 def rms_norm(input: Array, normalized_shape: Any, weight: Array | None = None, eps: float | None = None) -> Array:
     """x / sqrt(mean(x^2) + eps) weight, over the last axes (Zhang and Sennrich 2019); eps is the dtype's epsilon unless given.
 
@@ -141,11 +145,13 @@ def rms_norm(input: Array, normalized_shape: Any, weight: Array | None = None, e
     return _run(input, weight, None, axes, eps, center=False)
 
 
+@torch_names
 def group_norm(input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5) -> Array:
     """Layer norm over each of ``num_groups`` groups of channels, (N, C, ...), then weight and bias by channel (Wu and He 2018)."""
     _floating("group_norm", input)
     if input.ndim < 2 or input.shape[1] % num_groups:
-        raise ShapeError(f"group_norm: input has shape {tuple(input.shape)}; expected (N, C, ...) with C a multiple of {num_groups} groups")
+        raise ShapeError(f"group_norm: input has shape {tuple(input.shape)}; expected (N, C, ...) with C a multiple of "
+                         f"{num_groups} groups")
     grouped = manipulation.reshape(input, (input.shape[0], num_groups, -1))
     out = manipulation.reshape(_run(grouped, None, None, (2,), eps), tuple(input.shape))
     out = out if weight is None else mul_p(out, _channels(weight, input.ndim))
@@ -161,7 +167,8 @@ def batch_moments(input: Array) -> tuple[Array, Array]:
     """Mean and biased variance of each channel over all axes but axis 1, their axes kept."""
     axes = (0, *range(2, input.ndim))
     if count_along(tuple(input.shape), axes) < 2:
-        raise ShapeError(f"batch_norm: input has shape {tuple(input.shape)}; expected more than one value per channel when training "
+        raise ShapeError(f"batch_norm: input has shape {tuple(input.shape)}; expected more than one value per channel when "
+                         f"training "
                          "(their variance would be 0): use a larger batch, or eval()")
     found: tuple[Array, Array] = moments_p(input, axes=axes, center=True)
     return found

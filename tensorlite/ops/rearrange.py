@@ -26,16 +26,19 @@ flip_p.vjp(x=lambda g, axis: flip_p(g, axis=axis))
 
 
 @torch_names
-def flip(x: Array, /, axis: Any = None) -> Array:
-    """The order along the axes (all, if none is given) reversed."""
+def flip(x: Array, /, axis: Any = None, *more: int) -> Array:
+    """The order along the axes (all, if none is given) reversed: ``flip(x, (0, 1))`` or ``x.flip(0, 1)``."""
+    axis = (axis, *more) if more else axis
     return flip_p(x, axis=tuple(range(x.ndim)) if axis is None else axes_of("flip", axis, x.ndim))
 
 
+@torch_names
 def fliplr(x: Array, /) -> Array:
     """The second axis reversed."""
     return flip(x, axis=1)
 
 
+@torch_names
 def flipud(x: Array, /) -> Array:
     """The first axis reversed."""
     return flip(x, axis=0)
@@ -68,6 +71,7 @@ def roll(x: Array, /, shift: Any = None, axis: Any = None, *, shifts: Any = None
     return roll_p(x, shift=moves, axis=axes)
 
 
+@torch_names
 def rot90(x: Array, k: int = 1, dims: tuple[int, int] = (0, 1)) -> Array:
     """``x`` turned k quarters in the plane of the two axes, from the first towards the second."""
     a, b = axes_of("rot90", dims, x.ndim)
@@ -85,6 +89,7 @@ def rot90(x: Array, k: int = 1, dims: tuple[int, int] = (0, 1)) -> Array:
 
 # ---- tile, repeat --------------------------------------------------------------------------------------------------------
 
+@torch_names
 def tile(x: Array, /, *repetitions: Any, dims: Any = None) -> Array:
     """``x`` laid out as often as ``repetitions`` says along each axis; missing ones are 1.
 
@@ -146,6 +151,7 @@ pad_p.vjp(x=lambda g, widths, x_shape: getitem_p(g, spec=(*[slice(a, a + n) for 
 pad_p.jvp(x=lambda t, widths: pad_p(t, widths=widths, value=0))
 
 
+@torch_names
 def pad(x: Array, pad: Any, mode: str = "constant", value: float | None = None) -> Array:
     """``x`` with more elements at its ends. ``pad`` is PyTorch's: (before, after) of the last axis, then of the one before, ...
 
@@ -209,12 +215,14 @@ def _matrix(op: str, x: Array) -> None:
         raise ShapeError(f"{op}: expected at least 2 axes, got shape {tuple(x.shape)}")
 
 
+@torch_names
 def tril(x: Array, /, k: int = 0, *, diagonal: int | None = None) -> Array:
     """The lower triangle of the last two axes, zeros above its k-th diagonal."""
     _matrix("tril", x)
     return tril_p(x, k=k if diagonal is None else diagonal)
 
 
+@torch_names
 def triu(x: Array, /, k: int = 0, *, diagonal: int | None = None) -> Array:
     """The upper triangle of the last two axes, zeros below its k-th diagonal."""
     _matrix("triu", x)
@@ -254,6 +262,7 @@ def _on_diagonal(g: Array, offset: int, axis1: int, axis2: int, x_shape: tuple[i
 diagonal_p.vjp(x=_on_diagonal)
 
 
+@torch_names
 def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1: int | None = None,
              dim2: int | None = None) -> Array:
     """The elements x[..., i, i + offset] of two axes, as the last axis of the result. A view."""
@@ -262,6 +271,7 @@ def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, *, dim1:
     return diagonal_p(x, offset=offset, axis1=pair[0], axis2=pair[1])
 
 
+@torch_names
 def diag_embed(x: Array, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Array:
     """Matrices of zeros with the last axis of ``x`` on a diagonal. (..., n) -> (..., n + |offset|, n + |offset|)"""
     n = x.shape[-1] + abs(offset)
@@ -271,6 +281,7 @@ def diag_embed(x: Array, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Arr
     return _on_diagonal(x, offset, a, b, tuple([n if k in (a, b) else next(shape) for k in range(ndim)]))
 
 
+@torch_names
 def diag(x: Array, /, k: int = 0, *, diagonal: int | None = None) -> Array:
     """A vector's matrix with it on the k-th diagonal; a matrix's k-th diagonal.
 
@@ -288,6 +299,7 @@ def diag(x: Array, /, k: int = 0, *, diagonal: int | None = None) -> Array:
 
 # ---- grids ---------------------------------------------------------------------------------------------------------------
 
+@torch_names
 def meshgrid(*arrays: Array, indexing: str = "xy") -> list[Array]:
     """Coordinates of the grid that vectors span, one array for each;
     "xy" (the standard's default) exchanges the first two axes."""
@@ -330,11 +342,13 @@ def select(x: Array, axis: int, index: int) -> Array:
     return getitem_p(x, spec=(*[_ALL] * axis_of("select", axis, x.ndim), operator.index(index), Ellipsis))
 
 
+@torch_names
 def atleast_1d(*arrays: Array) -> Any:
     """The arrays with at least one axis."""
     return _each(arrays, lambda x: x if x.ndim else reshape_p(x, shape=(1,)))
 
 
+@torch_names
 def atleast_2d(*arrays: Array) -> Any:
     """The arrays with at least two axes, new ones in front."""
     return _each(arrays, lambda x: x if x.ndim > 1 else reshape_p(x, shape=(1,) * (2 - x.ndim) + tuple(x.shape)))

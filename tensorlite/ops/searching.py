@@ -7,7 +7,7 @@ from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.ops._axes import check_axes
-from tensorlite.ops._names import torch_names
+from tensorlite.ops._names import torch_aliases, torch_names
 
 Array = Any
 
@@ -60,7 +60,13 @@ def take_along_axis(x: Array, indices: Array, /, axis: int = -1) -> Array:
     return take_along_axis_p(x, indices, axis=axis)
 
 
-take_along_dim = take_along_axis
+@torch_names
+def take_along_dim(x: Array, indices: Array, /, axis: int | None = None) -> Array:
+    """PyTorch's name for :func:`take_along_axis`; without an axis the elements of x flattened are taken."""
+    if axis is None:
+        from tensorlite.ops.manipulation import ravel
+        return take_along_axis_p(ravel(x), ravel(indices), axis=0)
+    return take_along_axis_p(x, indices, axis=axis)
 
 
 # ---- argmax, argmin ----------------------------------------------------------------------------------------------------
@@ -118,7 +124,7 @@ def argwhere(x: Array, /) -> Array:
 searchsorted_p = primitive("searchsorted", lambda xp, x1, x2, *, side="left": xp.searchsorted(x1, x2, side=side), discrete=True)
 
 
-@torch_names
+@torch_aliases(sorted_sequence="x1", input="x2")
 def searchsorted(x1: Array, x2: Array, /, *, side: str = "left", sorter: Array | None = None, right: bool | None = None) -> Array:
     """Where in the sorted ``x1`` each element of ``x2`` would go: before its equals (``side="left"``) or behind (``"right"``).
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from tensorlite.engine.primitive import primitive
 from tensorlite.errors import DTypeError
-from tensorlite.ops._names import torch_names
+from tensorlite.ops._names import torch_aliases, torch_names
 
 Array = Any
 
@@ -93,7 +93,7 @@ def _isin(xp: Any, x1: Any, x2: Any, *, invert: bool = False) -> Any:
 isin_p = primitive("isin", _isin, discrete=True)
 
 
-@torch_names
+@torch_aliases(elements="x1", test_elements="x2")
 def isin(x1: Array, x2: Array, /, *, invert: bool = False) -> Array:
     """For each element of ``x1`` whether it is anywhere in ``x2`` (or with ``invert`` is not).
 

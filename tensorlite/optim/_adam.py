@@ -9,7 +9,8 @@ from tensorlite.optim._optimizer import Group, Optimizer
 class Adam(Optimizer):
     """p <- p - lr m' / (sqrt(v') + eps), with m and v the running means of g and g^2 and ' their correction for starting at zero.
 
-    Weight decay is added to the gradient. ``amsgrad``: the largest v so far instead of v. Sources: Kingma and Ba 2015, algorithm 1;
+    Weight decay is added to the gradient. ``amsgrad``: the largest v so far instead of v. Sources: Kingma and Ba 2015, algorithm
+    1;
     Reddi et al. 2018. ``fused`` and ``foreach`` are accepted: every step is one fused pass.
     """
 

@@ -1,7 +1,9 @@
 """The base of the optimizers: parameter groups, state, and a step that is one kernel call per group.
 
-A step on a small model is all overhead, so what can be prepared is: which parameters a group has, their state arrays in the order the
-kernel takes them, and the records of their memory that note a change in place. All of it is made again when a parameter's array is
+A step on a small model is all overhead, so what can be prepared is: which parameters a group has, their state arrays in the
+order the
+kernel takes them, and the records of their memory that note a change in place. All of it is made again when a parameter's '
+                                                                                                                        'array is
 another one (the model was moved) or a kind of state comes in (momentum was switched on).
 """
 from __future__ import annotations
@@ -31,7 +33,8 @@ class _Pack:
 
     __slots__ = ("arrays", "params", "plan", "records", "states", "steps")
 
-    def __init__(self, kernel: str, params: list[Any], states: dict[str, list[Any]], kinds: tuple[str | None, ...], steps: Any) -> None:
+    def __init__(self, kernel: str, params: list[Any], states: dict[str, list[Any]], kinds: tuple[str | None, ...],
+                 steps: Any) -> None:
         self.params, self.states, self.steps = params, states, steps
         self.arrays = [p.value for p in params]
         self.records = inplace.records(self.arrays)
@@ -61,7 +64,8 @@ class Optimizer:
             raise OptimizerError(f"{type(self).__name__}: params is a single tensor; expected a list of tensors or of groups")
         listed = list(params)
         if not listed:
-            raise OptimizerError(f"{type(self).__name__}: there are no parameters; model.parameters() was empty, or has been iterated over already")
+            raise OptimizerError(f"{type(self).__name__}: there are no parameters; model.parameters() was empty, or has been "
+                                 f"iterated over already")
         for group in listed if isinstance(listed[0], dict) else [{"params": listed}]:
             self.add_param_group(group)
 
@@ -77,7 +81,8 @@ class Optimizer:
             if not isinstance(p, Value) or p.level:
                 raise DTypeError(f"{name}: parameter {i} is a {type(p).__name__}; expected a tensor")
             if p.node is not None:
-                raise OptimizerError(f"{name}: parameter {i} is the result of {p.node.op.name}, not a leaf; only leaves can be optimized: "
+                raise OptimizerError(f"{name}: parameter {i} is the result of {p.node.op.name}, not a leaf; only leaves can be "
+                                     f"optimized: "
                                      "pass the tensor it was made from, or .detach().requires_grad_() it")
             if not is_differentiable(p.value.dtype):
                 raise DTypeError(f"{name}: parameter {i} has dtype {p.value.dtype}; expected a floating one")
@@ -150,7 +155,8 @@ class Optimizer:
             if p.grad is None:
                 continue
             if not isinstance(p.grad, Value):
-                raise DTypeError(f"{type(self).__name__}.step: the gradient of parameter {i} is a {type(p.grad).__name__}; expected a tensor")
+                raise DTypeError(f"{type(self).__name__}.step: the gradient of parameter {i} is a {type(p.grad).__name__}; "
+                                 f"expected a tensor")
             if tuple(p.grad.value.shape) != tuple(p.value.shape):
                 raise ShapeError(f"{type(self).__name__}.step: parameter {i} has shape {tuple(p.value.shape)}, and its gradient "
                                  f"{tuple(p.grad.value.shape)}; they must be the same")
@@ -195,7 +201,8 @@ class Optimizer:
                     if not same:
                         array = creation.asarray(array).to(backend.device_of(p.value)).value
                     if tuple(array.shape) != tuple(p.value.shape):
-                        raise OptimizerError(f"{type(self).__name__}: the state {kind} has shape {tuple(array.shape)}, but its parameter has "
+                        raise OptimizerError(f"{type(self).__name__}: the state {kind} has shape {tuple(array.shape)}, but its "
+                                             f"parameter has "
                                              f"{tuple(p.value.shape)}; the state belongs to another model")
                     arrays.append(array if same else backend.asarray(array, dtype=p.value.dtype))
             packs.append(_Pack(self.kernel, params, states, kept, steps))
@@ -231,7 +238,8 @@ class Optimizer:
         """``{"state": {0: {...}}, "param_groups": [{"lr": ..., "params": [0, 1]}]}``, with numbers for the parameters in their order."""
         number = {p: i for i, p in enumerate(self._held)}
         state = self.state
-        groups = [{**{k: v for k, v in g.items() if k != "params"}, "params": [number[p] for p in g["params"]]} for g in self.param_groups]
+        groups = [{**{k: v for k, v in g.items() if k != "params"},
+                   "params": [number[p] for p in g["params"]]} for g in self.param_groups]
         return {"state": {number[p]: state[p] for p in self._held if p in state}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -241,11 +249,13 @@ class Optimizer:
         """
         name = type(self).__name__
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
-            raise OptimizerError(f"{name}.load_state_dict: expected the dict that state_dict() returned, with 'state' and 'param_groups'")
+            raise OptimizerError(f"{name}.load_state_dict: expected the dict that state_dict() returned, with 'state' and "
+                                 f"'param_groups'")
         groups, mine = state_dict["param_groups"], self.param_groups
         sizes, wanted = [len(g["params"]) for g in groups], [len(g["params"]) for g in mine]
         if sizes != wanted:
-            raise OptimizerError(f"{name}.load_state_dict: the saved groups have {sizes} parameters and the optimizer's {wanted}; they must match")
+            raise OptimizerError(f"{name}.load_state_dict: the saved groups have {sizes} parameters and the optimizer's "
+                                 f"{wanted}; they must match")
         order = dict(zip([i for g in groups for i in g["params"]], [p for g in mine for p in g["params"]]))
         pending: dict[Any, dict[str, Any]] = {}
         for saved, entry in state_dict["state"].items():
@@ -264,7 +274,8 @@ class Optimizer:
                 continue
             array = creation.asarray(value).detach().to(device=p.device, dtype=p.value.dtype, copy=True).value
             if tuple(array.shape) != tuple(p.value.shape):
-                raise OptimizerError(f"{type(self).__name__}.load_state_dict: the state {kind} has shape {tuple(array.shape)}, but its parameter "
+                raise OptimizerError(f"{type(self).__name__}.load_state_dict: the state {kind} has shape {tuple(array.shape)}, "
+                                     f"but its parameter "
                                      f"has {tuple(p.value.shape)}; the state belongs to another model")
             out[kind] = array
         if not self.step_in_state and len(out) > 1:

@@ -9,7 +9,8 @@ from tensorlite.optim._optimizer import Group, Optimizer
 class SGD(Optimizer):
     """p <- p - lr b, with b <- momentum b + (1 - dampening) (g + weight_decay p); g + momentum b instead of b with ``nesterov``.
 
-    At a parameter's first step b is g (Sutskever et al. 2013). ``fused`` and ``foreach`` are accepted: every step is one fused pass.
+    At a parameter's first step b is g (Sutskever et al. 2013). ``fused`` and ``foreach`` are accepted: every step is one fused '
+                  'pass.
 
     >>> import tensorlite as tl
     >>> w = tl.tensor([1.0], requires_grad=True)
@@ -37,5 +38,6 @@ class SGD(Optimizer):
         return self.kinds if group["momentum"] else (None,)
 
     def run(self, plan: Any, params: list[Any], grads: list[Any], group: Group) -> None:
-        plan(params, grads, lr=group["lr"], momentum=group["momentum"], dampening=group["dampening"], weight_decay=group["weight_decay"],
+        plan(params, grads, lr=group["lr"], momentum=group["momentum"], dampening=group["dampening"],
+             weight_decay=group["weight_decay"],
              nesterov=group["nesterov"], maximize=group["maximize"])

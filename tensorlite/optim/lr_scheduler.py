@@ -30,9 +30,11 @@ class LRScheduler:
         self.optimizer = _optimizer(type(self).__name__, optimizer)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])   # another schedule of this optimizer may have changed the rate already
+                group.setdefault("initial_lr",
+                                 group["lr"])   # another schedule of this optimizer may have changed the rate already
             elif "initial_lr" not in group:
-                raise OptimizerError(f"{type(self).__name__}: last_epoch is {last_epoch}, but group {i} of the optimizer has no initial_lr; "
+                raise OptimizerError(f"{type(self).__name__}: last_epoch is {last_epoch}, but group {i} of the optimizer has no "
+                                     f"initial_lr; "
                                      "load the optimizer's state first, or start with last_epoch=-1")
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
@@ -185,7 +187,8 @@ class LinearLR(_Factor):
     def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5,
                  last_epoch: int = -1) -> None:
         if not 0 < start_factor <= 1 or not 0 <= end_factor <= 1:
-            raise OptimizerError(f"LinearLR: start_factor is {start_factor} and end_factor {end_factor}; expected 0 < start_factor <= 1 and "
+            raise OptimizerError(f"LinearLR: start_factor is {start_factor} and end_factor {end_factor}; expected 0 < "
+                                 f"start_factor <= 1 and "
                                  "0 <= end_factor <= 1")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
@@ -271,12 +274,14 @@ class OneCycleLR(LRScheduler):
         self._rates = []
         for group, top in zip(groups, peaks):
             start = top / div_factor
-            self._rates.append([start, top, start, start / final_div_factor] if three_phase else [start, top, start / final_div_factor])
+            self._rates.append([start, top, start, start / final_div_factor] if three_phase else [start, top,
+                                                                                                  start / final_div_factor])
             if last_epoch == -1:
                 group["lr"] = group["initial_lr"] = start
         self._momenta = [max_momentum, base_momentum, max_momentum, max_momentum][:len(self._ends) + 1]
         if cycle_momentum and not ("betas" in groups[0] or "momentum" in groups[0]):
-            raise OptimizerError("OneCycleLR: cycle_momentum needs an optimizer with momentum or betas; pass cycle_momentum=False")
+            raise OptimizerError("OneCycleLR: cycle_momentum needs an optimizer with momentum or betas; pass "
+                                 "cycle_momentum=False")
         super().__init__(optimizer, last_epoch)
 
     def _at(self, levels: list[float]) -> float:
@@ -313,10 +318,12 @@ class SequentialLR(LRScheduler):
     [0.1]
     """
 
-    def __init__(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int], last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int],
+                 last_epoch: int = -1) -> None:
         groups = _optimizer("SequentialLR", optimizer).param_groups
         if not schedulers or len(milestones) != len(schedulers) - 1 or list(milestones) != sorted(set(milestones)):
-            raise OptimizerError(f"SequentialLR: {len(schedulers)} schedules and the milestones {list(milestones)}; expected rising milestones, "
+            raise OptimizerError(f"SequentialLR: {len(schedulers)} schedules and the milestones {list(milestones)}; expected "
+                                 f"rising milestones, "
                                  "one fewer than schedules")
         if any(s.optimizer is not optimizer for s in schedulers):
             raise OptimizerError("SequentialLR: a schedule is of another optimizer; expected the same for all")
@@ -377,7 +384,8 @@ class ReduceLROnPlateau:
         if factor >= 1:
             raise OptimizerError(f"ReduceLROnPlateau: factor is {factor}; expected a number below 1")
         if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
-            raise OptimizerError(f"ReduceLROnPlateau: mode is {mode!r} and threshold_mode {threshold_mode!r}; expected 'min' or 'max', and "
+            raise OptimizerError(f"ReduceLROnPlateau: mode is {mode!r} and threshold_mode {threshold_mode!r}; expected 'min' or "
+                                 f"'max', and "
                                  "'rel' or 'abs'")
         self.min_lrs = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * len(groups)
         if len(self.min_lrs) != len(groups):

@@ -163,10 +163,13 @@ def _hooked(x: Any) -> Any:
 
 
 ROWS = [
-    Row("layer_norm", F.layer_norm, _layer_norm, _last_axes, grad=(0, 2, 3), covers=("moments", "normalize", "normalize_grad"), rtol=1e-11),
-    Row("rms_norm", F.rms_norm, _rms_norm, _rms_cases, grad=(0, 2), covers=("moments", "normalize", "normalize_grad"), rtol=1e-11),
+    Row("layer_norm", F.layer_norm, _layer_norm, _last_axes, grad=(0, 2, 3), covers=("moments", "normalize", "normalize_grad"),
+        rtol=1e-11),
+    Row("rms_norm", F.rms_norm, _rms_norm, _rms_cases, grad=(0, 2), covers=("moments", "normalize", "normalize_grad"),
+        rtol=1e-11),
     Row("group_norm", F.group_norm, _group_norm, _groups, grad=(0, 2, 3), rtol=1e-11),
-    Row("batch_norm", lambda x, w=None, b=None: F.batch_norm(x, None, None, w, b, True), _batch_norm, _batches, grad=(0, 1, 2), rtol=1e-11),
+    Row("batch_norm", lambda x, w=None, b=None: F.batch_norm(x, None, None, w, b, True), _batch_norm, _batches, grad=(0, 1, 2),
+        rtol=1e-11),
     Row("batch_norm_fixed", F.batch_norm, _fixed, _fixed_cases, grad=(0, 1, 2, 3, 4), rtol=1e-11),
     Row("dropout", _dropout, _dropout_reference, _drops, grad=(0,), covers=("dropout",)),
     Row("embedding", F.embedding, lambda i, w, padding_idx=None: w[i], _looked_up, covers=("embedding",)),
@@ -177,7 +180,8 @@ ROWS = [
     Row("scaled_dot_product_attention", F.scaled_dot_product_attention, _attention, _attended, grad=(0, 1, 2), rtol=1e-11),
     Row("normalize", F.normalize, lambda x, y: x / np.linalg.norm(x, axis=1, keepdims=True), lambda rng: [
         Case((rng.standard_normal((3, 4)), 2.0))], grad=(0,), rtol=1e-11),
-    Row("cosine_similarity", F.cosine_similarity, lambda x, y: (x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1),
+    Row("cosine_similarity", F.cosine_similarity, lambda x, y: (x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y,
+                                                                                                                           axis=1),
         _pairs, grad=(0, 1), rtol=1e-11),
     Row("module_hook", _hooked, np.tanh, lambda rng: [Case((rng.standard_normal((2, 3)),))], grad=(0,)),
 ]
