@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite import kernels
+from tensorlite.backends._numpy_elementwise import _relu_backward as relu_backward
 from tensorlite.kernels.softmax_cross_entropy.reference import softmax_cross_entropy as _reference
 
 
@@ -54,6 +55,10 @@ def linear_backward(g: Any, x: Any, w: Any, *, needs: tuple[bool, ...]) -> Any:
     return out
 
 
+def linear_relu_backward(g: Any, x: Any, w: Any, y: Any, *, needs: tuple[bool, ...]) -> Any:
+    return linear_backward(relu_backward(g, y), x, w, needs=needs)
+
+
 def matmul(x: Any, y: Any, *, tx: bool = False, ty: bool = False) -> Any:
     if x.ndim == 2 and y.ndim == 2:
         return (x.T if tx else x).dot(y.T if ty else y)
@@ -97,5 +102,5 @@ def scale_rows(g: Any, grad: Any) -> Any:
     return np.multiply(g.reshape(-1, 1), grad)
 
 
-IMPLEMENTATIONS = {"linear_relu": linear_relu, "linear_backward": linear_backward, "matmul": matmul, "sum_to": sum_to, "ones_like": ones_like, "linear": linear, "einsum": einsum, "softmax_cross_entropy": softmax_cross_entropy,
+IMPLEMENTATIONS = {"linear_relu_backward": linear_relu_backward, "linear_relu": linear_relu, "linear_backward": linear_backward, "matmul": matmul, "sum_to": sum_to, "ones_like": ones_like, "linear": linear, "einsum": einsum, "softmax_cross_entropy": softmax_cross_entropy,
                    "cross_entropy_loss": cross_entropy_loss, "scale_rows": scale_rows}

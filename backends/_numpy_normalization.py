@@ -10,7 +10,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-
 from tensorlite.kernels import _normalization as reference
 
 BLOCK = 1 << 15   # elements of a block: 128 KiB of float32, three of which fit the second-level cache

@@ -1,7 +1,7 @@
 """tensorlite: tensors with automatic differentiation on NumPy and CUDA, small and fast."""
 from __future__ import annotations
 
-from tensorlite import autograd, backends, func
+from tensorlite import autograd, backends, errors, func
 from tensorlite._dtypes import (
     complex64,
     complex128,
@@ -270,7 +270,22 @@ from tensorlite.ops.rearrange import (
 from tensorlite.ops.contraction import addmm, bmm, dot, einsum, matmul, mm, mv, outer, tensordot, vdot, vecdot
 
 # ---- namespace queries, transforms, random numbers
-from tensorlite._namespace import __array_api_version__, __array_namespace_info__, e, finfo, iinfo, inf, isdtype, nan, newaxis, pi, promote_types
+from tensorlite._namespace import (
+    __array_api_version__,
+    __array_namespace_info__,
+    e,
+    finfo,
+    iinfo,
+    inf,
+    is_floating_point,
+    is_tensor,
+    isdtype,
+    nan,
+    newaxis,
+    numel,
+    pi,
+    promote_types,
+)
 from tensorlite.func import grad, jacrev, stop_gradient, value_and_grad, vjp
 from tensorlite.random import (
     Generator,
@@ -295,7 +310,19 @@ __version__ = "0.1.0"
 _LAZY = {"linalg": "", "nn": "", "optim": "", "debug": "", "testing": "", "data": "", "io": "", "models": "", "train": "", "load": "io", "save": "io"}
 
 
+# PyTorch's further names of dtypes, here so that they do not hide the builtins from this module
+_DTYPES = {"half": float16, "float": float32, "double": float64, "short": int16, "int": int32, "long": int64}
+
+
 def __getattr__(name: str) -> object:
+    if name in _DTYPES:
+        return _DTYPES[name]
+    if name == "bfloat16":
+        from tensorlite import _dtypes
+        try:
+            return _dtypes.bfloat16()
+        except errors.DTypeError as error:
+            raise AttributeError(str(error)) from None
     if name not in _LAZY:
         raise AttributeError(f"module 'tensorlite' has no attribute {name!r}")
     from importlib import import_module

@@ -10,6 +10,7 @@ from tensorlite import _dtypes
 from tensorlite._dtypes import as_dtype
 from tensorlite.engine.value import Value
 from tensorlite.errors import DTypeError
+from tensorlite.ops._names import torch_names
 from tensorlite.ops.manipulation import result_type
 
 e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
@@ -48,6 +49,23 @@ def finfo(type: Any, /) -> Any:
 def iinfo(type: Any, /) -> Any:
     """The limits of an integer dtype (or array): max, min, bits."""
     return np.iinfo(_dtype_of(type))
+
+
+def is_tensor(obj: Any, /) -> bool:
+    """Whether ``obj`` is a Tensor."""
+    return isinstance(obj, Value)
+
+
+@torch_names
+def numel(x: Any, /) -> int:
+    """The number of elements."""
+    return math.prod(x.shape)
+
+
+@torch_names
+def is_floating_point(x: Any, /) -> bool:
+    """Whether the dtype of ``x`` is a floating one."""
+    return _dtypes.kind(x.dtype) == "f"
 
 
 class _Info:

@@ -105,11 +105,6 @@ class Tensor(Value):
             raise DTypeError("len() of a 0-dimensional tensor")
         return self.shape[0]
 
-    def __iter__(self) -> Iterator[Tensor]:
-        if not self.ndim:
-            raise DTypeError("a 0-dimensional tensor cannot be iterated over")
-        return (self[i] for i in range(self.shape[0]))
-
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the length of one axis (as in PyTorch; ``numel()`` counts the elements)."""
         return self.shape if dim is None else self.shape[dim]
@@ -510,6 +505,8 @@ class Tensor(Value):
     __getitem__, __setitem__ = indexing.getitem, indexing.setitem
 
     def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise DTypeError("a 0-dimensional tensor cannot be iterated over")
         return iter(manipulation.unstack(self))
 
     @property

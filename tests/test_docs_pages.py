@@ -1,8 +1,9 @@
-"""The manual's code runs and prints what the pages say: ``docs/*.md`` and ``README.md``, each page in a process and folder of its own.
+"""The manual's code runs and prints what the pages say: ``docs/*.md`` and ``README.md``, each in a process and folder of its own.
 
-The blocks of a page share one namespace. ``python`` with prompts is a doctest; without prompts it is run, and a ``text`` block right
-after it is its output (numbers to within a tenth); with a ``title`` it is a file that the rest of the page finds. In ``console`` blocks every ``$ tensorlite``
-command is run. ``...`` in an expected output stands for anything. ``<!-- skip -->`` before a block leaves it out.
+The blocks of a page share one namespace. ``python`` with prompts is a doctest; without prompts it is run, and a ``text`` block
+right after it is its output (numbers to within a tenth); with a ``title`` it is a file that the rest of the page finds. In
+``console`` blocks every ``$ tensorlite`` command is run. ``...`` in an expected output stands for anything. ``<!-- skip -->``
+before a block leaves it out.
 """
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if (ROOT / "docs").is_dir() else []
 FLAGS = doctest.ELLIPSIS
 PAGE_SECONDS = 300
-NUMBER, NEAR = re.compile(r"\d+(?:\.\d+)?"), 0.1   # what a program prints after training is the machine's arithmetic to some digits
+NUMBER, NEAR = re.compile(r"\d+(?:\.\d+)?"), 0.1   # after training, digits differ from one machine to the next
 
 
 class Block(NamedTuple):
@@ -98,7 +99,8 @@ def commands(block: Block) -> str | None:
     for call in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, want = call.partition("\n")
         assert command.startswith("tensorlite "), f"console blocks run tensorlite only; put <!-- skip --> before {command!r}"
-        done = subprocess.run([sys.executable, "-m", *shlex.split(command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run([sys.executable, "-m", *shlex.split(command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
         wrong = differ(f"$ {command}", want, done.stdout)
         if wrong:
             return wrong
@@ -128,14 +130,16 @@ def failures(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
 def test_page(path: Path, tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-W", "error", __file__, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=PAGE_SECONDS)
+    done = subprocess.run([sys.executable, "-W", "error", __file__, str(path)], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=PAGE_SECONDS)
     assert not done.returncode, done.stdout + done.stderr
 
 
 def test_a_wrong_page_fails(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```python\nx = 1\n```\n\n```python\n>>> x + 1\n3\n```\n\n```python\nprint(x)\n```\n```text\n2\n```\n")
-    assert [wrong.partition("\n")[0] for wrong in failures(page)] == ["page.md:6: " + "*" * 70, "page.md:10: the program's output"]
+    found = [wrong.partition("\n")[0] for wrong in failures(page)]
+    assert found == ["page.md:6: " + "*" * 70, "page.md:10: the program's output"]
 
 
 def test_links_lead_somewhere() -> None:

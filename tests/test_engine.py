@@ -44,7 +44,7 @@ def test_long_chains_are_linear() -> None:
 
 def test_freeing_a_long_chain_does_not_recurse() -> None:
     y = leaf(1.0)
-    for _ in range(200_000):
+    for _ in range(50_000):
         y = tl.exp(y * 0.0)
     del y
 

@@ -344,8 +344,8 @@ def test_defaults_of_layers_have_pytorchs_bounds():
 @pytest.mark.parametrize("limit", [0.5, 1e3])
 def test_clip_grad_norm(norm_type, limit):
     grads = [array(3, 4), array(5)]
-    mine, theirs = [tl.zeros(g.shape, dtype=tl.float64, requires_grad=True) for g in grads], [torch.zeros(g.shape,
-                                                                                                          dtype=torch.float64) for g in grads]
+    mine = [tl.zeros(g.shape, dtype=tl.float64, requires_grad=True) for g in grads]
+    theirs = [torch.zeros(g.shape, dtype=torch.float64) for g in grads]
     for p, q, g in zip(mine, theirs, grads):
         p.grad, q.grad = tl.tensor(g), torch.tensor(g)
     total = nn.utils.clip_grad_norm_([*mine, tl.zeros(1, requires_grad=True)], limit, norm_type)

@@ -21,8 +21,8 @@ def call(module: Any, hooks: dict[str, dict[int, Any]], args: tuple[Any, ...], k
         answer = hook(module, args)
         if answer is not None:
             args = answer if isinstance(answer, tuple) else (answer,)
-    backward = _Backward(module,
-                         hooks) if (hooks.get("backward") or hooks.get("backward_pre")) and not current().record_from else None
+    watched = (hooks.get("backward") or hooks.get("backward_pre")) and not current().record_from
+    backward = _Backward(module, hooks) if watched else None
     if backward is not None:
         args = backward.inputs(args)
     out = module.forward(*args, **kwargs)

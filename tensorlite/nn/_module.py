@@ -85,12 +85,11 @@ class Module:
             if value is not None and (name in own["_param_names"] or name in own["_module_names"]):
                 expected = "Parameter" if name in own["_param_names"] else "Module"
                 raise DTypeError(f"{type(self).__name__}.{name} was registered as a {expected.lower()}, and a "
-                                 f"{type(value).__name__} was "
-                                 f"assigned; expected a {expected} or None (delete the attribute first to change what it is)")
+                                 f"{type(value).__name__} was assigned; expected a "
+                                 f"{expected} or None (delete the attribute first to change what it is)")
             if name in own["_buffer_names"] and value is not None and not isinstance(value, Value):
                 raise DTypeError(f"{type(self).__name__}.{name} was registered as a buffer, and a {type(value).__name__} was "
-                                 f"assigned; "
-                                 "expected a tensor or None")
+                                 "assigned; expected a tensor or None")
             object.__setattr__(self, name, value)
 
     def _register(self, names: dict[str, Any], name: str, value: Any, note: Any) -> None:
@@ -179,8 +178,8 @@ class Module:
                 seen.add(found)
                 yield (f"{path}.{name}" if path else name), found
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str,
-                                                                                                                        Parameter]]:
+    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+                         ) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, parameter), each parameter once."""
         return self._named("_param_names", prefix, recurse, remove_duplicate)
 
@@ -189,8 +188,8 @@ class Module:
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str,
-                                                                                                                     Tensor]]:
+    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+                      ) -> Iterator[tuple[str, Tensor]]:
         """(dotted name, buffer), each buffer once."""
         return self._named("_buffer_names", prefix, recurse, remove_duplicate)
 
@@ -237,7 +236,7 @@ class Module:
     # ---- state -------------------------------------------------------------------------------------------------------
 
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Name -> tensor of all parameters and persistent buffers, sharing their memory and cut off the tape (unless ``keep_vars``)."""
+        """Name -> tensor of all parameters and persistent buffers: the same memory, cut off the tape (unless ``keep_vars``)."""
         out = {}
         for key, tensor in self._state(prefix):
             out[key] = tensor if keep_vars else tensor.detach()
@@ -270,9 +269,9 @@ class Module:
         if strict and unexpected:
             wrong.append(f"unexpected: {', '.join(unexpected)}")
         if wrong:
+            hint = "; strict=False ignores missing and unexpected keys" if strict and (missing or unexpected) else ""
             raise StateDictError(f"load_state_dict: the state dict does not fit {type(self).__name__}: " + "; ".join(wrong)
-                                 + ("; strict=False ignores missing and unexpected "
-                                    "keys" if strict and (missing or unexpected) else ""))
+                                 + hint)
         for key, value in values.items():
             target = own[key].value
             backend = backends.backend_of(target)
@@ -306,7 +305,7 @@ class Module:
     # ---- moving ------------------------------------------------------------------------------------------------------
 
     def to(self, *target: Any, device: Any = None, dtype: Any = None) -> Self:
-        """Move everything to a device, or all floating parameters and buffers to a dtype; in place, parameters stay the same objects."""
+        """Move everything to a device, or what is floating to a dtype; the parameters stay the same objects."""
         for t in target:
             if isinstance(t, Value):
                 device, dtype = t.device, t.dtype   # type: ignore[attr-defined]

@@ -55,8 +55,8 @@ class RMSNorm(Module):
         super().__init__()
         self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        _affine(self, self.normalized_shape, elementwise_affine, False, device, dtype)
-        del self.bias   # PyTorch's has none, not even None
+        weight = Parameter(creation.ones(self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine else None
+        self.register_parameter("weight", weight)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
@@ -89,9 +89,8 @@ class GroupNorm(Module):
 class BatchNorm1d(Module):
     """(x - mean) / sqrt(var + eps) weight + bias by channel, axis 1 of (N, C) or (N, C, L) (Ioffe and Szegedy 2015).
 
-    In training by the batch's statistics, which ``running_mean`` and ``running_var`` follow (by the fraction ``momentum``, or, '
-                            'if that
-    is None, as the mean of all batches); in evaluation by those, or by the batch's if ``track_running_stats`` is false.
+    In training by the batch's statistics, which ``running_mean`` and ``running_var`` follow (by the fraction ``momentum``, or,
+    if that is None, as the mean of all batches); in evaluation by those, or by the batch's if ``track_running_stats`` is false.
     """
 
     weight: Parameter | None

@@ -1,12 +1,12 @@
 """The functions behind the layers, under PyTorch's names."""
 from __future__ import annotations
 
-from math import sqrt
+from math import prod, sqrt
 from typing import Any
 
 from tensorlite import _dtypes, backends
 from tensorlite.engine import inplace
-from tensorlite.engine.value import Value, raw
+from tensorlite.engine.value import raw
 from tensorlite.errors import ShapeError
 from tensorlite.ops import manipulation
 from tensorlite.ops.activation import (
@@ -88,9 +88,8 @@ def batch_norm(input: Array, running_mean: Array | None, running_var: Array | No
                bias: Array | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Array:
     """(x - mean) / sqrt(var + eps) weight + bias for each channel, axis 1 of (N, C, ...) (Ioffe and Szegedy 2015).
 
-    With ``training`` by the batch's mean and biased variance, and running_mean and running_var, if given, move towards the '
-                                  'batch's
-    mean and unbiased variance by the fraction ``momentum``; without it by running_mean and running_var.
+    With ``training`` by the batch's mean and biased variance, and running_mean and running_var, if given, move towards the
+    batch's mean and unbiased variance by the fraction ``momentum``; without it by running_mean and running_var.
     Errors: ``ShapeError`` for a batch of one value per channel when training, and for statistics of another length than C.
     """
     if input.ndim < 2:
@@ -98,15 +97,13 @@ def batch_norm(input: Array, running_mean: Array | None, running_var: Array | No
     for name, a in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
         if a is not None and tuple(a.shape) != (input.shape[1],):
             raise ShapeError(f"batch_norm: {name} has shape {tuple(a.shape)}, and input of shape {tuple(input.shape)} has "
-                             f"{input.shape[1]} "
-                             f"channels; expected ({input.shape[1]},)")
+                             f"{input.shape[1]} channels; expected ({input.shape[1]},)")
     if not training:
         if running_mean is None or running_var is None:
             raise ShapeError("batch_norm: without training, running_mean and running_var must be given")
         return batch_norm_fixed(input, running_mean, running_var, weight, bias, eps)
     mean, var = batch_moments(input)
-    n = input.numel() // input.shape[1] if isinstance(input,
-                                                      Value) else input.size // input.shape[1]   # type: ignore[attr-defined]
+    n = prod(input.shape) // input.shape[1]
     if running_mean is not None:
         _update(running_mean, momentum, raw(mean).reshape(-1))
     if running_var is not None:
@@ -131,6 +128,7 @@ def normalize(input: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) ->
 
 def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Array:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along ``dim``."""
+    x1, x2 = manipulation.broadcast_arrays(x1, x2)
     lengths = [clip(norm(x, 2, axis=dim, keepdims=True), eps) for x in (x1, x2)]
     return _sum(mul_p(div_p(x1, lengths[0]), div_p(x2, lengths[1])), axis=dim)
 
@@ -144,8 +142,8 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
                                  is_causal: bool = False, scale: float | None = None) -> Array:
     """softmax(Q K^T scale + mask) V: (..., L, E), (..., S, E), (..., S, V) give (..., L, V) (Vaswani et al. 2017).
 
-    ``scale`` is 1/sqrt(E) unless given. ``attn_mask``: booleans, where False hides a key, or numbers that are added; a query all of
-    whose keys are hidden gets zeros. ``is_causal``: query i sees the keys 0..i.
+    ``scale`` is 1/sqrt(E) unless given. ``attn_mask``: booleans, where False hides a key, or numbers that are added; a query
+    all of whose keys are hidden gets zeros. ``is_causal``: query i sees the keys 0..i.
 
     >>> import tensorlite as tl
     >>> q = tl.ones(1, 3, 2)
@@ -180,7 +178,7 @@ def margin_ranking_loss(input1: Array, input2: Array, target: Array, margin: flo
 
 
 def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace: bool = False) -> Array:
-    """Dropout that keeps mean 0 and variance 1, for networks of SELUs (Klambauer et al. 2017): dropped values become the SELU's floor."""
+    """Dropout to the SELU's floor instead of 0, so that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
     from tensorlite.ops.creation import ones_like
     from tensorlite.ops.dropout import check_p
     check_p("alpha_dropout", p)
@@ -196,10 +194,11 @@ def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace:
 
 
 __all__ = [
-    "alpha_dropout", "batch_norm", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cosine_similarity",
-    "cross_entropy", "dropout", "elu", "embedding", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
-    "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid",
-    "margin_ranking_loss", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "pairwise_distance", "prelu", "relu", "relu6",
-    "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink",
-    "softsign", "tanh", "tanhshrink", "threshold",
+    "alpha_dropout", "batch_norm", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu",
+    "cosine_similarity", "cross_entropy", "dropout", "elu", "embedding", "gelu", "glu", "group_norm", "hardshrink",
+    "hardsigmoid", "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "mish", "mse_loss", "nll_loss", "normalize",
+    "one_hot", "pad", "pairwise_distance", "prelu", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu",
+    "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
+    "threshold",
 ]

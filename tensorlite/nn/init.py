@@ -44,7 +44,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     low, high = (a - mean) / std, (b - mean) / std
     if high < -3 or low > 3:
         raise ShapeError(f"trunc_normal_: [{a}, {b}] is more than three standard deviations ({std}) from the mean {mean}; "
-                         f"choose a wider one")
+                         "choose a wider one")
     backend = backends.backend_of(tensor.value)
     out = backend.to_numpy(_draw(tensor, "normal", generator)).copy()
     bad = np.flatnonzero((out < low) | (out > high))
@@ -138,7 +138,7 @@ def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinea
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """Orthonormal rows or columns, uniformly distributed, times gain (Saxe et al. 2014): Q of the QR of normals, signs fixed by R."""
+    """Orthonormal rows or columns times gain, by the QR of normals with R's signs made positive (Saxe et al. 2014)."""
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: the tensor has shape {tuple(tensor.shape)}; expected at least two axes")
     backend = backends.backend_of(tensor.value)

@@ -106,7 +106,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     count = sum(p.numel() for p in listed)
     if tuple(vec.shape) != (count,):
         raise ShapeError(f"vector_to_parameters: vec has shape {tuple(vec.shape)}; expected ({count},), one element for each of "
-                         f"the parameters'")
+                         "the parameters'")
     start, array = 0, vec.value
     for p in listed:
         backend = backends.backend_of(p.value)

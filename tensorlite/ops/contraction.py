@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.engine.primitive import Primitive, primitive
+from tensorlite.engine.value import Value
 from tensorlite.errors import ShapeError
 from tensorlite.ops import manipulation
 from tensorlite.ops._names import torch_aliases, torch_names
@@ -243,7 +244,22 @@ linear_backward_p.vjp_all(_linear_backward_rule)
 
 # A layer and its ReLU as one node, for Sequential: half the nodes of a small network, and the ReLU is done where the product lies.
 linear_relu_p = primitive("linear_relu", lambda xp, x, w, b: xp.clip(_linear(xp, x, w, b), 0, None), check=_check_linear)
-linear_relu_p.vjp_all(lambda g, needs, x, w, out: _linear_rule(relu_backward(g, out), needs, x, w))
+linear_relu_backward_p = primitive(
+    "linear_relu_backward", lambda xp, g, x, w, y, *, needs: _linear_backward(xp, xp.where(y > 0, g, xp.zeros_like(g)), x, w, needs=needs),
+    outputs=0, discrete=True)
+
+
+def _linear_relu_rule(g: Any, needs: Any, x: Any, w: Any, out: Any) -> Any:
+    if isinstance(g, Value):   # to be differentiated again: by the parts, which have rules
+        return _linear_rule(relu_backward(g, out), needs, x, w)
+    terms = linear_relu_backward_p(g, x, w, out, needs=needs)
+    if len(terms) == 3:
+        return terms
+    found = iter(terms)
+    return [next(found) if need else None for need in needs]
+
+
+linear_relu_p.vjp_all(_linear_relu_rule)
 
 
 # ---- einsum ----------------------------------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ def rms_norm(input: Array, normalized_shape: Any, weight: Array | None = None, e
 
 @torch_names
 def group_norm(input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5) -> Array:
-    """Layer norm over each of ``num_groups`` groups of channels, (N, C, ...), then weight and bias by channel (Wu and He 2018)."""
+    """Layer norm over each of ``num_groups`` groups of channels of (N, C, ...), then weight and bias (Wu and He 2018)."""
     _floating("group_norm", input)
     if input.ndim < 2 or input.shape[1] % num_groups:
         raise ShapeError(f"group_norm: input has shape {tuple(input.shape)}; expected (N, C, ...) with C a multiple of "
@@ -168,7 +168,7 @@ def batch_moments(input: Array) -> tuple[Array, Array]:
     axes = (0, *range(2, input.ndim))
     if count_along(tuple(input.shape), axes) < 2:
         raise ShapeError(f"batch_norm: input has shape {tuple(input.shape)}; expected more than one value per channel when "
-                         f"training "
+                         "training "
                          "(their variance would be 0): use a larger batch, or eval()")
     found: tuple[Array, Array] = moments_p(input, axes=axes, center=True)
     return found

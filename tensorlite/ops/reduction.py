@@ -5,6 +5,7 @@ from typing import Any
 
 from tensorlite._dtypes import as_dtype
 from tensorlite.engine.primitive import primitive
+from tensorlite.engine.value import raw
 from tensorlite.ops._axes import Axis, check_axes, count_along, kept_shape
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.elementwise import cast_p, mul_p
@@ -14,7 +15,9 @@ Array = Any
 
 def axes(axis: Any) -> Any:
     """PyTorch's lists of axes as the tuples that array libraries take."""
-    return tuple(axis) if axis.__class__ is list else axis
+    if axis is None or axis.__class__ is int:
+        return axis
+    return tuple(axis) if axis.__class__ is list else raw(axis)
 
 
 def floating(xp: Any, x: Any) -> Any:

@@ -9,9 +9,8 @@ from tensorlite.optim._optimizer import Group, Optimizer
 class Adam(Optimizer):
     """p <- p - lr m' / (sqrt(v') + eps), with m and v the running means of g and g^2 and ' their correction for starting at zero.
 
-    Weight decay is added to the gradient. ``amsgrad``: the largest v so far instead of v. Sources: Kingma and Ba 2015, algorithm
-    1;
-    Reddi et al. 2018. ``fused`` and ``foreach`` are accepted: every step is one fused pass.
+    Weight decay is added to the gradient. ``amsgrad``: the largest v so far instead of v. Sources: Kingma and Ba 2015,
+    algorithm 1; Reddi et al. 2018. ``fused`` and ``foreach`` are accepted: every step is one fused pass.
     """
 
     kernel = "adam"
@@ -40,7 +39,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay apart from the gradient: p <- (1 - lr weight_decay) p first (Loshchilov and Hutter 2019, algorithm 2)."""
+    """Adam with weight decay apart from the gradient: first p <- (1 - lr weight_decay) p (Loshchilov and Hutter 2019)."""
 
     decoupled = True
 

@@ -1,10 +1,8 @@
 """The base of the optimizers: parameter groups, state, and a step that is one kernel call per group.
 
 A step on a small model is all overhead, so what can be prepared is: which parameters a group has, their state arrays in the
-order the
-kernel takes them, and the records of their memory that note a change in place. All of it is made again when a parameter's '
-                                                                                                                        'array is
-another one (the model was moved) or a kind of state comes in (momentum was switched on).
+order the kernel takes them, and the records of their memory that note a change in place. All of it is made again when a
+parameter's array is another one (the model was moved) or a kind of state comes in (momentum was switched on).
 """
 from __future__ import annotations
 
@@ -40,7 +38,7 @@ class _Pack:
         self.records = inplace.records(self.arrays)
         backend = backends.backend_of(self.arrays[0])
         make = backend.implementations.get(f"{kernel}_plan") or partial(kernels.load(kernel).reference, backend.xp)
-        self.plan = make(*[states[kind] if kind in states else None for kind in kinds], steps)
+        self.plan = make(*[None if kind is None else states[kind] for kind in kinds], steps)
 
 
 class Optimizer:
@@ -65,7 +63,7 @@ class Optimizer:
         listed = list(params)
         if not listed:
             raise OptimizerError(f"{type(self).__name__}: there are no parameters; model.parameters() was empty, or has been "
-                                 f"iterated over already")
+                                 "iterated over already")
         for group in listed if isinstance(listed[0], dict) else [{"params": listed}]:
             self.add_param_group(group)
 
@@ -82,7 +80,7 @@ class Optimizer:
                 raise DTypeError(f"{name}: parameter {i} is a {type(p).__name__}; expected a tensor")
             if p.node is not None:
                 raise OptimizerError(f"{name}: parameter {i} is the result of {p.node.op.name}, not a leaf; only leaves can be "
-                                     f"optimized: "
+                                     "optimized: "
                                      "pass the tensor it was made from, or .detach().requires_grad_() it")
             if not is_differentiable(p.value.dtype):
                 raise DTypeError(f"{name}: parameter {i} has dtype {p.value.dtype}; expected a floating one")
@@ -120,7 +118,7 @@ class Optimizer:
     # ---- the step --------------------------------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient, in place. ``closure`` computes the loss anew, and its result is returned."""
+        """Update every parameter that has a gradient, in place. ``closure`` computes the loss anew; its result is returned."""
         loss = None
         if closure is not None:
             with enable_grad():
@@ -156,7 +154,7 @@ class Optimizer:
                 continue
             if not isinstance(p.grad, Value):
                 raise DTypeError(f"{type(self).__name__}.step: the gradient of parameter {i} is a {type(p.grad).__name__}; "
-                                 f"expected a tensor")
+                                 "expected a tensor")
             if tuple(p.grad.value.shape) != tuple(p.value.shape):
                 raise ShapeError(f"{type(self).__name__}.step: parameter {i} has shape {tuple(p.value.shape)}, and its gradient "
                                  f"{tuple(p.grad.value.shape)}; they must be the same")
@@ -197,12 +195,13 @@ class Optimizer:
                             steps[i] = 0
                         continue
                     array = found.value if isinstance(found, Value) else found
-                    same = type(array) is type(p.value) and array.dtype == p.value.dtype and backend.device_of(array) == backend.device_of(p.value)
+                    same = (type(array) is type(p.value) and array.dtype == p.value.dtype
+                            and backend.device_of(array) == backend.device_of(p.value))
                     if not same:
                         array = creation.asarray(array).to(backend.device_of(p.value)).value
                     if tuple(array.shape) != tuple(p.value.shape):
                         raise OptimizerError(f"{type(self).__name__}: the state {kind} has shape {tuple(array.shape)}, but its "
-                                             f"parameter has "
+                                             "parameter has "
                                              f"{tuple(p.value.shape)}; the state belongs to another model")
                     arrays.append(array if same else backend.asarray(array, dtype=p.value.dtype))
             packs.append(_Pack(self.kernel, params, states, kept, steps))
@@ -235,11 +234,10 @@ class Optimizer:
         return out
 
     def state_dict(self) -> dict[str, Any]:
-        """``{"state": {0: {...}}, "param_groups": [{"lr": ..., "params": [0, 1]}]}``, with numbers for the parameters in their order."""
+        """``{"state": {0: {...}}, "param_groups": [{"lr": ..., "params": [0, 1]}]}``: parameters by their number."""
         number = {p: i for i, p in enumerate(self._held)}
         state = self.state
-        groups = [{**{k: v for k, v in g.items() if k != "params"},
-                   "params": [number[p] for p in g["params"]]} for g in self.param_groups]
+        groups = [{**g, "params": [number[p] for p in g["params"]]} for g in self.param_groups]
         return {"state": {number[p]: state[p] for p in self._held if p in state}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -250,7 +248,7 @@ class Optimizer:
         name = type(self).__name__
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
             raise OptimizerError(f"{name}.load_state_dict: expected the dict that state_dict() returned, with 'state' and "
-                                 f"'param_groups'")
+                                 "'param_groups'")
         groups, mine = state_dict["param_groups"], self.param_groups
         sizes, wanted = [len(g["params"]) for g in groups], [len(g["params"]) for g in mine]
         if sizes != wanted:
@@ -275,7 +273,7 @@ class Optimizer:
             array = creation.asarray(value).detach().to(device=p.device, dtype=p.value.dtype, copy=True).value
             if tuple(array.shape) != tuple(p.value.shape):
                 raise OptimizerError(f"{type(self).__name__}.load_state_dict: the state {kind} has shape {tuple(array.shape)}, "
-                                     f"but its parameter "
+                                     "but its parameter "
                                      f"has {tuple(p.value.shape)}; the state belongs to another model")
             out[kind] = array
         if not self.step_in_state and len(out) > 1:

@@ -9,8 +9,8 @@ from tensorlite.optim._optimizer import Group, Optimizer
 class SGD(Optimizer):
     """p <- p - lr b, with b <- momentum b + (1 - dampening) (g + weight_decay p); g + momentum b instead of b with ``nesterov``.
 
-    At a parameter's first step b is g (Sutskever et al. 2013). ``fused`` and ``foreach`` are accepted: every step is one fused '
-                  'pass.
+    At a parameter's first step b is g (Sutskever et al. 2013). ``fused`` and ``foreach`` are accepted: every step is one fused
+    pass.
 
     >>> import tensorlite as tl
     >>> w = tl.tensor([1.0], requires_grad=True)
@@ -24,7 +24,8 @@ class SGD(Optimizer):
     step_in_state = False
 
     def __init__(self, params: Any, lr: float = 1e-3, momentum: float = 0.0, dampening: float = 0.0, weight_decay: float = 0.0,
-                 nesterov: bool = False, *, maximize: bool = False, foreach: bool | None = None, fused: bool | None = None) -> None:
+                 nesterov: bool = False, *, maximize: bool = False, foreach: bool | None = None,
+                 fused: bool | None = None) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
                                   "nesterov": nesterov, "maximize": maximize})
 

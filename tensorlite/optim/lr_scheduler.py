@@ -1,7 +1,7 @@
 """Learning rates that change with the step. Call ``scheduler.step()`` after ``optimizer.step()``, each epoch or each step.
 
-Most schedules are a factor f(t) of the rate the optimizer was made with, and each step multiplies the current rate by f(t) / f(t-1),
-so that several schedules of one optimizer work together.
+Most schedules are a factor f(t) of the rate the optimizer was made with, and each step multiplies the current rate by f(t) /
+f(t-1), so that several schedules of one optimizer work together.
 """
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ class LRScheduler:
         self.optimizer = _optimizer(type(self).__name__, optimizer)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
-                group.setdefault("initial_lr",
-                                 group["lr"])   # another schedule of this optimizer may have changed the rate already
+                group.setdefault("initial_lr", group["lr"])   # another schedule may have changed the rate
             elif "initial_lr" not in group:
                 raise OptimizerError(f"{type(self).__name__}: last_epoch is {last_epoch}, but group {i} of the optimizer has no "
-                                     f"initial_lr; "
+                                     "initial_lr; "
                                      "load the optimizer's state first, or start with last_epoch=-1")
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
@@ -188,7 +187,7 @@ class LinearLR(_Factor):
                  last_epoch: int = -1) -> None:
         if not 0 < start_factor <= 1 or not 0 <= end_factor <= 1:
             raise OptimizerError(f"LinearLR: start_factor is {start_factor} and end_factor {end_factor}; expected 0 < "
-                                 f"start_factor <= 1 and "
+                                 "start_factor <= 1 and "
                                  "0 <= end_factor <= 1")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
@@ -224,7 +223,7 @@ class CosineAnnealingLR(_Factor):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Half cosines from the base rate to ``eta_min``, of T_0, T_0 T_mult, T_0 T_mult^2, ... steps (Loshchilov and Hutter 2017)."""
+    """Half cosines from the base rate to ``eta_min``, of T_0, T_0 T_mult, ... steps (Loshchilov and Hutter 2017)."""
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         if T_0 < 1 or T_mult < 1:
@@ -244,15 +243,16 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 class OneCycleLR(LRScheduler):
     """From max_lr / div_factor up to ``max_lr`` in the fraction ``pct_start`` of all steps, then down to that / final_div_factor.
 
-    One step a batch; ``total_steps``, or ``epochs`` times ``steps_per_epoch``. ``cycle_momentum`` moves the momentum (or the first beta)
-    the other way, between ``base_momentum`` and ``max_momentum``. ``three_phase``: back to the initial rate first, and then down.
+    One step a batch; ``total_steps``, or ``epochs`` times ``steps_per_epoch``. ``cycle_momentum`` moves the momentum (or the
+    first beta) the other way, between ``base_momentum`` and ``max_momentum``. ``three_phase``: back to the initial rate first,
+    and then down.
     Source: Smith and Topin 2019. Errors: ``OptimizerError`` for a step beyond the last.
     """
 
     def __init__(self, optimizer: Optimizer, max_lr: Any, total_steps: int | None = None, epochs: int | None = None,
-                 steps_per_epoch: int | None = None, pct_start: float = 0.3, anneal_strategy: str = "cos", cycle_momentum: bool = True,
-                 base_momentum: float = 0.85, max_momentum: float = 0.95, div_factor: float = 25.0, final_div_factor: float = 1e4,
-                 three_phase: bool = False, last_epoch: int = -1) -> None:
+                 steps_per_epoch: int | None = None, pct_start: float = 0.3, anneal_strategy: str = "cos",
+                 cycle_momentum: bool = True, base_momentum: float = 0.85, max_momentum: float = 0.95, div_factor: float = 25.0,
+                 final_div_factor: float = 1e4, three_phase: bool = False, last_epoch: int = -1) -> None:
         groups = _optimizer("OneCycleLR", optimizer).param_groups
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
@@ -274,8 +274,8 @@ class OneCycleLR(LRScheduler):
         self._rates = []
         for group, top in zip(groups, peaks):
             start = top / div_factor
-            self._rates.append([start, top, start, start / final_div_factor] if three_phase else [start, top,
-                                                                                                  start / final_div_factor])
+            self._rates.append([start, top, start, start / final_div_factor] if three_phase
+                               else [start, top, start / final_div_factor])
             if last_epoch == -1:
                 group["lr"] = group["initial_lr"] = start
         self._momenta = [max_momentum, base_momentum, max_momentum, max_momentum][:len(self._ends) + 1]
@@ -323,7 +323,7 @@ class SequentialLR(LRScheduler):
         groups = _optimizer("SequentialLR", optimizer).param_groups
         if not schedulers or len(milestones) != len(schedulers) - 1 or list(milestones) != sorted(set(milestones)):
             raise OptimizerError(f"SequentialLR: {len(schedulers)} schedules and the milestones {list(milestones)}; expected "
-                                 f"rising milestones, "
+                                 "rising milestones, "
                                  "one fewer than schedules")
         if any(s.optimizer is not optimizer for s in schedulers):
             raise OptimizerError("SequentialLR: a schedule is of another optimizer; expected the same for all")
@@ -385,7 +385,7 @@ class ReduceLROnPlateau:
             raise OptimizerError(f"ReduceLROnPlateau: factor is {factor}; expected a number below 1")
         if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
             raise OptimizerError(f"ReduceLROnPlateau: mode is {mode!r} and threshold_mode {threshold_mode!r}; expected 'min' or "
-                                 f"'max', and "
+                                 "'max', and "
                                  "'rel' or 'abs'")
         self.min_lrs = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * len(groups)
         if len(self.min_lrs) != len(groups):
@@ -428,6 +428,7 @@ class ReduceLROnPlateau:
 
 
 __all__ = [
-    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "ExponentialLR", "LRScheduler", "LambdaLR",
-    "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau", "SequentialLR", "StepLR",
+    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "ExponentialLR", "LRScheduler",
+    "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau",
+    "SequentialLR", "StepLR",
 ]

@@ -82,7 +82,7 @@ ROWS = [
     Row("linear", lambda x, w, b: linear_p(x, w, b), _numpy_linear, _linear, grad=(0, 1, 2), dtypes=("float32", "float64"),
         covers=("linear", "linear_backward")),
     Row("linear_relu", lambda x, w, b: linear_relu_p(x, w, b), lambda x, w, b: np.maximum(x @ w.T + b, 0), _linear, grad=(0, 1, 2),
-        dtypes=("float32", "float64"), covers=("linear_relu",)),
+        dtypes=("float32", "float64"), covers=("linear_relu", "linear_relu_backward")),
     Row("linear without bias", lambda x, w: linear_p(x, w, None), _numpy_linear, _no_bias, grad=(0, 1)),
     Row("einsum of one", _by_equation, lambda x, equation: np.einsum(equation, x),
         lambda rng: [c for c in _einsum(rng) if len(c.args) == 1], grad=(0,), covers=("einsum",)),

@@ -1,4 +1,4 @@
-"""What layers are made of: normalisation, dropout, embedding; the layers themselves are compared with PyTorch in tests/test_nn.py."""
+"""What layers are made of; the layers themselves are compared with PyTorch in tests/test_nn.py."""
 from __future__ import annotations
 
 from collections.abc import Iterator
