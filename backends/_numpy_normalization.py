@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from tensorlite.kernels import _normalization as reference
 
+from tensorlite import kernels
+
 BLOCK = 1 << 15   # elements of a block: 128 KiB of float32, three of which fit the second-level cache
 
 
@@ -27,6 +29,10 @@ def _matrix(x: Any, axes: tuple[int, ...], *others: Any) -> tuple[Any, bool] | N
     return x.reshape(-1, prod(x.shape[x.ndim - k:])), True
 
 
+def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(1 if i in axes else length for i, length in enumerate(shape))
+
+
 def _blocks(x: Any) -> Any:
     step = max(1, BLOCK // x.shape[1])
     return [slice(low, low + step) for low in range(0, x.shape[0], step)]
@@ -37,6 +43,11 @@ def moments(x: Any, *, axes: tuple[int, ...], center: bool) -> Any:
     if found is None:
         return reference.moments(np, x, axes=axes, center=center)
     m, rows = found
+    run = kernels.load("row_moments").cpu if rows else None
+    if run is not None:
+        mean, var = run(m, center=center)
+        shape = _kept(x.shape, axes)
+        return mean.reshape(shape), var.reshape(shape)
     n, dtype = m.shape[1 if rows else 0], m.dtype
     mean = np.zeros(m.shape[0 if rows else 1], dtype)
     var = np.zeros_like(mean)
@@ -58,7 +69,7 @@ def moments(x: Any, *, axes: tuple[int, ...], center: bool) -> Any:
             d = m[part] - mean
             var += np.add.reduce(np.multiply(d, d, d), 0)
     var /= n
-    shape = tuple(1 if i in axes else length for i, length in enumerate(x.shape))
+    shape = _kept(x.shape, axes)
     return mean.reshape(shape), var.reshape(shape)
 
 
@@ -67,6 +78,10 @@ def normalize(x: Any, w: Any, b: Any, mean: Any, var: Any, *, axes: tuple[int, .
     if found is None or mean.dtype != x.dtype:
         return reference.normalize(np, x, w, b, mean, var, axes=axes, eps=eps, center=center)
     m, rows = found
+    run = kernels.load("row_normalize").cpu if rows else None
+    if run is not None:
+        w, b = (None if a is None else a.reshape(-1) for a in (w, b))
+        return run(m, w, b, mean.reshape(-1, 1), var.reshape(-1, 1), eps=eps).reshape(x.shape)
     mean, rstd = mean.reshape(-1), 1 / np.sqrt(var.reshape(-1) + eps)
     out = np.empty(m.shape, m.dtype)
     w, b = (None if a is None else a.reshape(-1) for a in (w, b))
@@ -92,8 +107,13 @@ def normalize_grad(g: Any, x: Any, w: Any, mean: Any, var: Any, *, axes: tuple[i
     if found is None or mean.dtype != x.dtype or g.dtype != x.dtype:
         return reference.normalize_grad(np, g, x, w, mean, var, axes=axes, eps=eps, center=center, shape=shape)
     m, rows = found
-    run = _row_gradients if rows else _column_gradients
-    gx, gw, gb = run(g.reshape(m.shape), m, None if w is None else w.reshape(-1), mean.reshape(-1),
+    run = kernels.load("row_normalize_grad").cpu if rows else None
+    if run is not None:
+        out = run(g.reshape(m.shape), m, None if w is None else w.reshape(-1), mean.reshape(-1, 1), var.reshape(-1, 1), eps=eps,
+                  center=center)
+        return (out[0].reshape(x.shape), *[a.reshape(shape) for a in out[1:]])
+    gradients = _row_gradients if rows else _column_gradients
+    gx, gw, gb = gradients(g.reshape(m.shape), m, None if w is None else w.reshape(-1), mean.reshape(-1),
                      1 / np.sqrt(var.reshape(-1) + eps), center)
     gx = gx.reshape(x.shape)
     return (gx,) if shape is None else (gx, gw.reshape(shape), gb.reshape(shape))

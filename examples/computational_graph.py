@@ -1,6 +1,6 @@
-"""A computational graph by hand: gates that know their local gradients, run forward in topological order and backward reversed.
+"""A graph by hand: gates that know their local gradients, run forward in topological order and backward reversed.
 
-f(x, y, z) = (x + y) z at (-2, 5, -4) is -12; the gradients are (-4, -4, 3). Then the same by tensorlite, and a look at its graph.
+f(x, y, z) = (x + y) z at (-2, 5, -4) is -12, with the gradient (-4, -4, 3). Then the same by tensorlite, with its graph.
 """
 from __future__ import annotations
 
@@ -43,11 +43,10 @@ class ComputationalGraph:
         return self.values[out]
 
     def backward(self) -> dict[str, float]:
-        grads = dict.fromkeys(self.values, 0.0)
-        grads[self.gates[-1][2]] = 1.0
+        grads = dict.fromkeys(self.values, 0.0) | {self.gates[-1][2]: 1.0}
         for gate, names, out in reversed(self.gates):
             for name, g in zip(names, gate.backward(grads[out])):
-                grads[name] += g   # gradients add up where a value goes several ways
+                grads[name] += g   # they add up where a value goes several ways
         return grads
 
 

@@ -19,13 +19,15 @@ __all__ = ["add_any_order", "exp_nonpositive", "intrinsic", "jit", "log_above_on
 def jit(function: Callable[..., Any] | None = None, *, nogil: bool = False) -> Any:
     """``numba.njit`` as these kernels want it: lazily compiled, kept on disk between processes where that is possible.
 
-    Of the fast-math licences only contracting a*b+c into one rounding is taken: nnan, ninf and reassoc would break NaN,
-    -inf and the rounding trick below. ``error_model="numpy"`` drops the branch to ZeroDivisionError, which alone stops
-    vectorisation. The disk cache notices a change of the file a function is in, not of one that it calls into.
+    No fast-math licence is taken: nnan, ninf and reassoc would break NaN, -inf and the rounding trick below, and with contract
+    (a*b+c rounded once) a process that compiled a function and one that took it from the disk were measured to give other last
+    bits, as each inlined another copy of it; a killed run must resume to the same bits. ``error_model="numpy"`` drops the branch
+    to ZeroDivisionError, which alone stops vectorisation. The disk cache notices a change of the file a function is in, not of
+    one that it calls into.
     """
     if function is None:
         return lambda function: jit(function, nogil=nogil)
-    options: dict[str, Any] = {"nogil": nogil, "fastmath": {"contract"}, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": nogil, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # Numba found no directory that it may write to; it raises here, not when it compiles
@@ -144,7 +146,7 @@ def _exp64(x: Any) -> Any:
     return 0.0 if x < -708.3964185322641 else e * power
 
 
-@overload(exp_nonpositive, jit_options={"fastmath": {"contract"}})
+@overload(exp_nonpositive, jit_options={"fastmath": False})
 def _exp(x: Any) -> Any:
     kernel: Any = {float32: _exp32, float64: _exp64}.get(x)
 
@@ -187,7 +189,7 @@ def _log64(x: Any) -> Any:
     return float(k) * 0.6931471805599453 + (q * z * s + 2.0 * s) + (x - x)
 
 
-@overload(log_above_one, jit_options={"fastmath": {"contract"}})
+@overload(log_above_one, jit_options={"fastmath": False})
 def _log(x: Any) -> Any:
     kernel: Any = {float32: _log32, float64: _log64}.get(x)
 

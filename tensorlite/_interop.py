@@ -8,8 +8,8 @@ from tensorlite.errors import DTypeError, ShapeError
 # NumPy's name -> ours, where they differ
 _UFUNCS = {"absolute": "abs", "fabs": "abs", "conjugate": "conj", "true_divide": "divide", "float_power": "pow", "power": "pow",
            "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
-           "arctan2": "atan2", "invert": "bitwise_invert", "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift",
-           "mod": "remainder", "degrees": "rad2deg", "radians": "deg2rad", "rint": "round"}
+           "arctan2": "atan2", "invert": "bitwise_invert", "left_shift": "bitwise_left_shift",
+           "right_shift": "bitwise_right_shift", "mod": "remainder", "degrees": "rad2deg", "radians": "deg2rad", "rint": "round"}
 _FUNCTIONS = {"concatenate": "concat", "transpose": "permute_dims", "amax": "max", "amin": "min", "round_": "round",
               "around": "round", "cumsum": "cumulative_sum", "cumprod": "cumulative_prod", "absolute": "abs", "product": "prod",
               "unique": "unique_values", "copy": "clone", "array_split": "tensor_split"}
@@ -34,8 +34,8 @@ def ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, A
     """``Tensor.__array_ufunc__``."""
     name = ufunc.__name__
     if options.pop("out", None) is not None:
-        raise DTypeError(f"np.{name}: out= is not taken with tensors; assign the result instead (x += y on an array that is to stay "
-                         "one needs y.detach().numpy())")
+        raise DTypeError(f"np.{name}: out= is not taken with tensors; assign the result instead (x += y on an array that is to "
+                         "stay one needs y.detach().numpy())")
     if method == "reduce" and name in _REDUCTIONS:
         axis = options.pop("axis", 0)
         keepdims = options.pop("keepdims", False)
@@ -70,8 +70,8 @@ def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     """As many equal parts, not parts of that length."""
     import tensorlite
     if isinstance(indices_or_sections, int) and indices_or_sections > 0 and ary.shape[axis] % indices_or_sections:
-        raise ShapeError(f"np.split: axis {axis} of length {ary.shape[axis]} does not divide into {indices_or_sections} equal parts; "
-                         "use np.array_split")
+        raise ShapeError(f"np.split: axis {axis} of length {ary.shape[axis]} does not divide into {indices_or_sections} equal "
+                         "parts; use np.array_split")
     return tensorlite.tensor_split(ary, indices_or_sections, axis)
 
 
@@ -82,8 +82,8 @@ def _pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: An
     import tensorlite
     ours = {"constant": "constant", "edge": "replicate", "reflect": "reflect", "wrap": "circular"}.get(mode)
     if ours is None or np.ndim(constant_values):
-        raise DTypeError(f"np.pad: mode {mode!r} with constant_values={constant_values!r} has no counterpart for tensors; expected "
-                         "mode 'constant' with one value, 'edge', 'reflect' or 'wrap'")
+        raise DTypeError(f"np.pad: mode {mode!r} with constant_values={constant_values!r} has no counterpart for tensors; "
+                         "expected mode 'constant' with one value, 'edge', 'reflect' or 'wrap'")
     widths = np.broadcast_to(np.asarray(pad_width), (array.ndim, 2))[::-1].ravel().tolist()
     return tensorlite.pad(array, widths, ours, constant_values if ours == "constant" else None)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,20 @@ from tensorlite.ops import (
     statistics,
 )
 from tensorlite.ops import inplace as inplace_methods
+
+
+class _Size(int):
+    """The number of elements, which also answers PyTorch's ``x.size()`` and ``x.size(dim)``."""
+
+    _shape: tuple[int, ...]
+
+    def __new__(cls, shape: tuple[int, ...]) -> _Size:
+        self = int.__new__(cls, prod(shape))
+        self._shape = shape
+        return self
+
+    def __call__(self, dim: int | None = None) -> Any:
+        return self._shape if dim is None else self._shape[dim]
 
 
 @everyday
@@ -105,9 +120,10 @@ class Tensor(Value):
             raise DTypeError("len() of a 0-dimensional tensor")
         return self.shape[0]
 
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the length of one axis (as in PyTorch; ``numel()`` counts the elements)."""
-        return self.shape if dim is None else self.shape[dim]
+    @property
+    def size(self) -> _Size:
+        """The number of elements (the standard's property); called, PyTorch's method: ``size()`` is the shape, ``size(0)`` a length."""
+        return _Size(self.shape)
 
     def dim(self) -> int:
         """The number of axes."""
@@ -115,10 +131,7 @@ class Tensor(Value):
 
     def numel(self) -> int:
         """The number of elements."""
-        count = 1
-        for n in self.shape:
-            count *= n
-        return count
+        return prod(self.shape)
 
     @property
     def itemsize(self) -> int:

@@ -1,13 +1,14 @@
 """Gradients by the tape: ``backward``, ``grad``, and operations of your own with ``Function``."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Any
 
 from tensorlite import backends
-from tensorlite._state import changed, enable_grad, no_grad, set_grad_enabled
+from tensorlite._function import Function
+from tensorlite._state import enable_grad, no_grad, set_grad_enabled
 from tensorlite.engine import tape
 from tensorlite.engine.value import Provided, Value, new, raw
 from tensorlite.errors import DTypeError, GradError, ShapeError
@@ -176,124 +177,3 @@ def Variable(data: Any, requires_grad: bool = False) -> Any:
     """PyTorch's old name for a tensor: ``data`` (a tensor or an array), cut off the tape, requiring a gradient if asked for."""
     tensor = data.detach() if isinstance(data, Value) else Provided.asarray(data)   # type: ignore[attr-defined]
     return tensor.requires_grad_(requires_grad) if requires_grad else tensor
-
-
-# ---- operations of one's own -----------------------------------------------------------------------------------------
-
-class FunctionCtx:
-    """What a ``Function``'s forward leaves for its backward."""
-
-    def __init__(self) -> None:
-        self._saved: tuple[Any, ...] = ()
-        self.needs_input_grad: tuple[bool, ...] = ()
-        self._nondifferentiable: tuple[Any, ...] = ()
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        """Keep tensors until backward; if one is changed in place before, backward raises ``InplaceError``."""
-        self._saved = tensors
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]:
-        """What ``save_for_backward`` kept."""
-        return self._saved
-
-    def mark_non_differentiable(self, *outputs: Any) -> None:
-        """Say that these results have no gradient."""
-        self._nondifferentiable = outputs
-
-
-class Function:
-    """An operation with a gradient of your own: subclass it with static ``forward(ctx, *args)`` and ``backward(ctx, *grads)``.
-
-    ``backward`` returns one gradient for each argument of ``forward``, None for what is no tensor. ``ctx.needs_input_grad`` says
-    which are asked for. Call it by ``apply``.
-
-    >>> import tensorlite as tl
-    >>> class Square(tl.autograd.Function):
-    ...     @staticmethod
-    ...     def forward(ctx, x):
-    ...         ctx.save_for_backward(x)
-    ...         return x * x
-    ...     @staticmethod
-    ...     def backward(ctx, g):
-    ...         (x,) = ctx.saved_tensors
-    ...         return 2 * x * g
-    >>> x = tl.tensor(3.0, requires_grad=True)
-    >>> Square.apply(x).backward(); x.grad
-    tensor(6.)
-    """
-
-    @staticmethod
-    def forward(ctx: Any, *args: Any) -> Any:
-        raise NotImplementedError("a Function needs a static method forward(ctx, *args)")
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        raise NotImplementedError("a Function needs a static method backward(ctx, *grads)")
-
-    @classmethod
-    def apply(cls, *args: Any) -> Any:
-        """Run ``forward`` and record it with ``backward`` as its rule."""
-        ctx = FunctionCtx()
-        ctx.needs_input_grad = tuple(isinstance(a, Value) and bool(a.tracked) for a in args)
-        level = max([a.level for a in args if isinstance(a, Value)], default=0)
-        with no_grad():
-            out = cls.forward(ctx, *args)
-        several = isinstance(out, tuple)
-        outs = tuple(o.detach() if isinstance(o, Value) and (o.tracked or any(o is a for a in args)) else o for o in (out if several else (out,)))
-        from tensorlite._state import current
-        if any(ctx.needs_input_grad) and level >= current().record_from:
-            skip = [o for o, was in zip(outs, out if several else (out,)) if any(was is n for n in ctx._nondifferentiable)]
-            _record_function(cls, ctx, args, outs, level, skip)
-        return outs if several else outs[0]
-
-
-def _record_function(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outs: tuple[Any, ...], level: int, skip: list[Any]) -> None:
-    """One node whose rule is ``cls.backward``."""
-    saved_now = [(t, raw(t)) for t in ctx._saved if isinstance(t, Value)]
-
-    def rule(g: Any, needs: Any) -> Any:
-        grads = g if len(outs) > 1 else [g]
-        held = [None if x is None else x if isinstance(x, Value) and x.level == level - 1 or isinstance(x, Value) else new(x) for x in grads]
-        held = [Provided.zeros_like(o.detach()) if x is None else x for x, o in zip(held, outs)]
-        plain = not isinstance(g[0] if isinstance(g, list) else g, Value)
-        with no_grad() if plain else changed():
-            answer = cls.backward(ctx, *held)
-        answer = answer if isinstance(answer, tuple) else (answer,)
-        if len(answer) < len(args):
-            raise GradError(f"{cls.__name__}.backward returned {len(answer)} gradients; forward took {len(args)} arguments, and backward must "
-                            "return one for each (None for what is no tensor)")
-        for i, (a, x) in enumerate(zip(answer, args)):
-            if a is not None and isinstance(x, Value) and tuple(a.shape) != tuple(x.shape):
-                raise ShapeError(f"{cls.__name__}.backward returned a gradient of shape {tuple(a.shape)} for argument {i} of shape {tuple(x.shape)}")
-        return tuple(a.value if plain and isinstance(a, Value) else a for a in answer)
-
-    op = _FunctionOp(cls.__name__, rule, len(args), len(outs))
-    mask = sum(1 << i for i, need in enumerate(ctx.needs_input_grad) if need)
-    values = [a.value if isinstance(a, Value) else a for a in args] + [a for _, a in saved_now]
-    op.plans[mask] = tape.Plan(op, mask, len(args)).keeping(range(len(args), len(values)))
-    node = tape.record(op, args, values, mask, outs if len(outs) > 1 else outs[0].value, {}, False)
-    for i, out in enumerate(outs):
-        if any(out is s for s in skip) or not Provided.is_differentiable(out.dtype):
-            continue
-        out.tracked = True
-        out.node = tape.output_node(node, i, len(outs), out.value) if len(outs) > 1 else node
-
-
-class _FunctionOp:
-    """Stands where a primitive stands in a node. One for each call: its plan is never shared."""
-
-    variadic = False
-
-    def __init__(self, name: str, rule: Any, nargs: int, outputs: int) -> None:
-        self.name, self.joint, self.outputs = name, rule, outputs
-        self.args: tuple[str, ...] = tuple(f"args{i}" for i in range(nargs))
-        self.options: dict[str, Any] = {}
-        self.vjps: dict[str, Any] = {}
-        self.plans: dict[Any, Any] = {}
-
-    def positions(self, total: int) -> Any:
-        return enumerate(self.args)
-
-    def argument(self, position: int) -> str:
-        return f"saved tensor {position - len(self.args)}" if position >= len(self.args) else self.args[position]

@@ -1,4 +1,4 @@
-"""Linear algebra under the array API's and PyTorch's names: the products and norms (decompositions join them in a later version)."""
+"""Linear algebra under the array API's and PyTorch's names: products and norms (decompositions join in a later version)."""
 from __future__ import annotations
 
 from typing import Any
@@ -68,8 +68,8 @@ def matrix_norm(x: Array, /, ord: float | str = "fro", axis: Any = (-2, -1), kee
 
 @torch_aliases(A="x")
 def norm(x: Array, /, ord: float | str | None = None, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Array:
-    """NumPy's and PyTorch's ``linalg.norm``: without ``ord`` the root of the sum of squares; with it the ``vector_norm`` of a vector (one
-    axis), the ``matrix_norm`` of a matrix (two axes).
+    """NumPy's and PyTorch's ``linalg.norm``: without ``ord`` the root of the sum of squares; with it the ``vector_norm`` of a
+    vector (one axis), the ``matrix_norm`` of a matrix (two axes).
 
     >>> import tensorlite as tl
     >>> tl.linalg.norm(tl.tensor([[3.0, 0.0], [0.0, 4.0]]))
@@ -83,9 +83,10 @@ def norm(x: Array, /, ord: float | str | None = None, axis: Any = None, keepdims
     if isinstance(axes, tuple) and len(axes) == 2:
         return matrix_norm(x, ord, axes, keepdims)
     if isinstance(axes, tuple) and len(axes) != 1:
-        raise ShapeError(f"norm: ord = {ord!r} with x of shape {tuple(x.shape)} and axis = {axis}; with ord, give one axis for the norms "
-                         "of vectors, or two for those of matrices")
+        raise ShapeError(f"norm: ord = {ord!r} with x of shape {tuple(x.shape)} and axis = {axis}; with ord, give one axis for the "
+                         "norms of vectors, or two for those of matrices")
     return vector_norm(x, axes, keepdims, ord=ord)
 
 
-__all__ = ["diagonal", "matmul", "matrix_norm", "matrix_transpose", "norm", "outer", "tensordot", "trace", "vecdot", "vector_norm"]
+__all__ = ["diagonal", "matmul", "matrix_norm", "matrix_transpose", "norm", "outer", "tensordot", "trace", "vecdot",
+           "vector_norm"]

@@ -1,6 +1,8 @@
 """autograd.Function: operations with gradients of one's own."""
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 import tensorlite as tl
 from tensorlite.autograd import Function
-from tensorlite.errors import GradError, InplaceError, ShapeError
+from tensorlite.errors import GradError, GraphFreedError, InplaceError, ShapeError
 from tensorlite.testing import gradcheck
 
 
@@ -238,6 +240,91 @@ def test_inside_transforms() -> None:
     first, second = tl.grad(lambda r, a: (lambda xy: xy[0] * xy[1])(Polar.apply(r, a)), (0, 1))(tl.tensor(2.0), tl.tensor(0.5))
     assert first.item() == pytest.approx(4 * np.cos(0.5) * np.sin(0.5), rel=1e-5)
     assert second.item() == pytest.approx(4 * np.cos(1.0), rel=1e-5)
+
+
+def test_levels_below_use_the_rule_too() -> None:
+    """Straight-through rounding in a gradient that is differentiated: (round(x) x)' = x + round(x), whose derivative is 2."""
+    class Round(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return tl.round(x)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g
+    f = lambda x: Round.apply(x) * x
+    assert tl.grad(f)(tl.tensor(1.7, dtype=tl.float64)).item() == pytest.approx(3.7)
+    assert tl.grad(tl.grad(f))(tl.tensor(1.7)).item() == 2
+    x = leaf(1.7)
+    (g,) = tl.autograd.grad(f(x), x, create_graph=True)
+    assert tl.autograd.grad(g, x)[0].item() == 2
+    tl.grad(f)(x).backward()   # a level above the tape
+    assert x.grad.item() == 2
+
+
+def test_captured_values_of_a_transform_are_refused() -> None:
+    def f(x: Any) -> Any:
+        class Captures(Function):
+            @staticmethod
+            def forward(ctx: Any, y: Any) -> Any:
+                return x * y
+
+            @staticmethod
+            def backward(ctx: Any, g: Any) -> Any:
+                return g
+        return Captures.apply(tl.tensor(2.0))
+    with pytest.raises(GradError, match=r"Captures\.forward uses a value of a running transform"):
+        tl.grad(f)(tl.tensor(1.0))
+
+
+def test_second_order_with_the_first_result_unused() -> None:
+    r, angle = leaf(2.0), leaf(0.5)
+    _, y = Polar.apply(r, angle)
+    (g,) = tl.autograd.grad(y, angle, create_graph=True)
+    assert tl.autograd.grad(g, r)[0].item() == pytest.approx(np.cos(0.5))
+
+
+def test_inputs_that_are_not_asked_for() -> None:
+    seen: list[Any] = []
+
+    class Product(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any) -> Any:
+            ctx.save_for_backward(x, y)
+            return x * y
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            x, y = ctx.saved_tensors
+            seen.append(ctx.needs_input_grad)
+            return g * y, g * x
+    x, y = leaf(2.0), leaf(3.0)
+    assert tl.autograd.grad(Product.apply(x, y), x)[0].item() == 3
+    assert seen == [(True, False)]
+
+
+@pytest.mark.parametrize("function", [Cube, Exp])
+def test_nothing_holds_itself_and_buffers_are_freed(function: Any) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        x = leaf(1.0, 2.0)
+        y = function.apply(x)
+        held = weakref.ref(y), weakref.ref(y.value)
+        del y
+        assert [r() for r in held] == [None, None]
+        y = function.apply(x)
+        held = weakref.ref(y), weakref.ref(y.value)
+        loss = y.sum()
+        del y
+        loss.backward()
+        assert [r() for r in held] == [None, None]
+        y = function.apply(x)
+        y.sum().backward()
+        with pytest.raises(GraphFreedError, match=f"through {function.__name__}"):
+            y.sum().backward()
+    finally:
+        gc.enable()
 
 
 def test_mistakes_are_named() -> None:

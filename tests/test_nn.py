@@ -380,3 +380,31 @@ def test_clip_grad_value_and_vectors():
     assert model.bias.tolist() == [6, 7, 8] and model.weight.is_leaf
     with pytest.raises(ShapeError, match=r"expected \(9,\)"):
         nn.utils.vector_to_parameters(tl.arange(8.0), model.parameters())
+
+
+# ---- without a compiler ----------------------------------------------------------------------------------------------
+
+def test_numpy_alone_agrees_with_the_compiled_kernels(monkeypatch):
+    from tensorlite.backends import _numpy_nn, _numpy_normalization
+
+    from tensorlite import kernels
+
+    class Bare:
+        cpu = None
+    x, g, w, b = array(300, 200) + 2, array(300, 200), array(200), array(200)
+    indices = rng.integers(0, 9, (20, 15))
+
+    def everything():
+        found = []
+        for center in (True, False):
+            m = _numpy_normalization.moments(x, axes=(1,), center=center)
+            options = {"axes": (1,), "eps": 1e-5, "center": center}
+            found += [*m, _numpy_normalization.normalize(x, w, b, *m, **options),
+                      *_numpy_normalization.normalize_grad(g, x, w, *m, **options, shape=(200,)),
+                      *_numpy_normalization.normalize_grad(g, x, None, *m, **options, shape=None)]
+        table = _numpy_nn.embedding_grad(g, np.resize(indices, 300), rows=9, padding_idx=2)
+        return [*found, table, _numpy_nn.embedding_grad(g[:0], indices.reshape(-1)[:0], rows=9, padding_idx=None)]
+    compiled = everything()
+    monkeypatch.setattr(kernels, "load", lambda name: Bare)
+    for a, e in zip(everything(), compiled, strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-11, atol=1e-11)

@@ -104,3 +104,14 @@ def test_killed_and_resumed_ends_with_the_same_bits(tmp_path: Path, kind: str) -
     names = {p.name for p in (pieces / "checkpoints").iterdir()}
     assert {"last.safetensors", "previous.safetensors", "best.safetensors"} <= names
     assert not [n for n in names if n.endswith(".tmp")]
+
+
+def test_compiling_the_kernels_and_taking_them_from_the_disk_give_the_same_bits(tmp_path: Path) -> None:
+    """The first run after installation compiles, the one that resumes it does not."""
+    pytest.importorskip("numba", reason="without Numba there is nothing to compile")
+    ends = []
+    for name in ("cold", "warm"):
+        subprocess.run(arguments(tmp_path / name, "adam", 0.0), check=True, timeout=300, stdout=subprocess.DEVNULL,
+                       env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")})
+        ends.append(io.load(tmp_path / name / "end"))
+    assert same(*ends)

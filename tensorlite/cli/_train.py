@@ -14,7 +14,7 @@ MODEL_FILE = "model.safetensors"
 def add(commands: Any) -> None:
     """Add the command and its options; an option the user leaves out is absent from the result."""
     parser = commands.add_parser(
-        "train", argument_default=argparse.SUPPRESS, formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        "train", argument_default=argparse.SUPPRESS,
         help="train a model and print its test accuracy",
         description="Train a model on a data set, keep everything about the run in one folder, and print the test accuracy.")
     parser.set_defaults(run=run)

@@ -203,7 +203,7 @@ def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
 
     >>> import tensorlite as tl
     >>> tl.nn.functional.mse_loss(tl.tensor([1.0, 2.0]), tl.tensor([0.0, 0.0]))
-    tensor(2.5000)
+    tensor(2.5)
     """
     _same_shape("mse_loss", input, target)
     return _reduce("mse_loss", square(sub_p(input, target)), reduction)

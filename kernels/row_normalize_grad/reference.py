@@ -1,0 +1,16 @@
+"""Layer norm's backward in plain array code: the oracle of the compiled version."""
+from __future__ import annotations
+
+from typing import Any
+
+from .._normalization import normalize_grad
+
+__all__ = ["row_normalize_grad"]
+
+
+def row_normalize_grad(xp: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, *, eps: float, center: bool = True) -> Any:
+    """(gx, gw, gb), or (gx,) where w is None, for the cotangent g of ``row_normalize(x, w, b, mean, var)``.
+
+    mean and var (n, 1) are the moments of x (n, m), through which the gradient flows (through the mean only if ``center``).
+    """
+    return normalize_grad(xp, g, x, w, mean, var, axes=(1,), eps=eps, center=center, shape=None if w is None else tuple(w.shape))

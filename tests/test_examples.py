@@ -1,0 +1,41 @@
+"""The programs in examples/ run, each in a few seconds, and say what they are to show."""
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+# what each prints, among other things
+SAYS = {
+    "caffe_sigmoid": ["CUDA imported: False", "0.25 "],
+    "computational_graph": ["by hand:    f = -12.0", "[-4.0, -4.0, 3.0]"],
+    "control_flow": ["a = -0.71852928: 204800.0"],
+    "custom_function": ["through round: tensor([ 0.,  4., -4.])", "gradcheck, twice: True"],
+    "inplace_safety": ["1. backward of exp", "2. backward of mul", "3. setitem", "x[i] = v: tensor([0., 5., 4.])"],
+    "mds": ["final loss"],
+    "numpy_interop": ["gives Tensor", "TypeError: np.asarray"],
+    "playground": ["####", "test loss 0.0"],
+    "rnn_step": ["ShapeError: ", "(1 - h^2) x^T: True"],
+    "three_paths": ["y -> u -> a -> f", "y -> u -> f", "y -> v -> b -> f"],
+    "train_mlp": ["test accuracy 9"],
+    "zero_cotangents": ["at 0:   tensor(1.)", "tensor(nan)"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(SAYS))
+def test_example(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--quick"])
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    for text in SAYS[name]:
+        assert text in said
+
+
+def test_every_example_is_here_and_short() -> None:
+    files = sorted(EXAMPLES.glob("*.py"))
+    assert [f.stem for f in files] == sorted(SAYS)
+    assert all(len(f.read_text().splitlines()) <= 60 for f in files)
