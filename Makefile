@@ -16,4 +16,4 @@ bench:
 	$(PYTHON) -m bench
 
 docs:
-	$(PYTHON) -m mkdocs build --strict
+	$(PYTHON) -m mkdocs build -f docs/mkdocs.yml --strict

@@ -1,13 +1,14 @@
 """NumPy's faster ways for the products, and the fused loss."""
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from tensorlite import kernels
 from tensorlite.backends._numpy_elementwise import _relu_backward as relu_backward
+from tensorlite.errors import OutOfRangeError, ShapeError
 from tensorlite.kernels.softmax_cross_entropy.reference import softmax_cross_entropy as _reference
 
 
@@ -85,10 +86,13 @@ def einsum(*operands: Any, equation: str) -> Any:
 
 def softmax_cross_entropy(logits: Any, labels: Any, weight: Any, **options: Any) -> Any:
     """The compiled kernel where there is one."""
-    run = kernels.load("softmax_cross_entropy").cpu
-    if run is None:
-        return _reference(np, logits, labels, weight=weight, **options)
-    return run(logits, labels, weight=weight, **options)
+    run = kernels.load("softmax_cross_entropy").cpu or partial(_reference, np)
+    try:
+        return run(logits, labels, weight=weight, **options)
+    except IndexError as error:   # the kernel's own words say it all
+        raise OutOfRangeError(str(error)) from None
+    except ValueError as error:
+        raise ShapeError(str(error)) from None
 
 
 def cross_entropy_loss(logits: Any, labels: Any, weight: Any, **options: Any) -> Any:

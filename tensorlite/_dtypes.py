@@ -67,7 +67,7 @@ def as_dtype(dtype: Any) -> Any:
         return bfloat16()
     try:
         return np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         name = str(dtype).rpartition(".")[2]   # array_api_strict.float32, torch.float32
         try:
             return np.dtype({"half": "float16", "float": "float32", "double": "float64", "long": "int64"}.get(name, name))

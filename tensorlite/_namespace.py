@@ -11,7 +11,7 @@ from tensorlite._dtypes import as_dtype
 from tensorlite.engine.value import Value
 from tensorlite.errors import DTypeError
 from tensorlite.ops._names import torch_names
-from tensorlite.ops.manipulation import result_type
+from tensorlite.ops.manipulation import dtype_of, result_type
 
 e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
 newaxis = None
@@ -19,10 +19,7 @@ promote_types = result_type
 __array_api_version__ = "2024.12"
 
 
-def _dtype_of(x: Any) -> Any:
-    return x.dtype if isinstance(x, Value) or hasattr(x, "dtype") else x if isinstance(x, (bool, int, float, complex)) else as_dtype(x)
-
-
+@torch_names
 def isdtype(dtype: Any, kind: Any) -> bool:
     """Whether a dtype is of a kind: ``"bool"``, ``"integral"``, ``"real floating"``, ``"numeric"``, ..., a dtype, or a tuple of them."""
     if isinstance(kind, tuple):
@@ -37,18 +34,20 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     return bool(as_dtype(dtype) == as_dtype(kind))
 
 
+@torch_names
 def finfo(type: Any, /) -> Any:
     """The limits of a floating dtype (or array): eps, max, min, smallest_normal, bits."""
-    found = _dtype_of(type)
+    found = dtype_of(type)
     if str(found) == "bfloat16":
         import ml_dtypes
         return ml_dtypes.finfo(found)
     return np.finfo(found)
 
 
+@torch_names
 def iinfo(type: Any, /) -> Any:
     """The limits of an integer dtype (or array): max, min, bits."""
-    return np.iinfo(_dtype_of(type))
+    return np.iinfo(dtype_of(type))
 
 
 def is_tensor(obj: Any, /) -> bool:

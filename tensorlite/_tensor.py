@@ -324,6 +324,12 @@ class Tensor(Value):
             out = elementwise.move_p(out, device=str(device))
         return out.clone() if copy and out is self else out
 
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
+        """The array API standard's name for ``to(device)``."""
+        if stream is not None:
+            raise DTypeError(f"to_device: stream = {stream!r}; expected None, there are no streams")
+        return self.to(device=device)
+
     # ---- showing, copying, pickling ----------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
@@ -591,7 +597,7 @@ def _show(tensor: Tensor) -> str:
     body = np.array2string(array, precision=4, separator=", ", prefix="tensor(", threshold=1000, floatmode="maxprec")
     notes = []
     usual = {"f": _dtypes.get_default_dtype(), "i": _dtypes.int64, "b": _dtypes.bool_}.get(_dtypes.kind(tensor.dtype))
-    if tensor.dtype != usual:
+    if _dtypes.as_dtype(tensor.dtype) != usual:
         notes.append(f"dtype={tensor.dtype}")
     if not array.size and tensor.shape != (0,):
         notes.append(f"shape={tensor.shape}")

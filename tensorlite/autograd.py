@@ -96,13 +96,14 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     """
     roots = _roots(_listed(tensors), _listed(grad_tensors), create_graph)
     if inputs is None:
+        lead = raw(roots[0][1]).__class__
         backend = backends.backend_of(raw(roots[0][1]))
         exclusive, copied = backend.exclusive, partial(backend.asarray, copy=True)
         grads = _run(roots, create_graph, retain_graph, None)
         del roots
         while grads:   # one by one, so that an array which two leaves got is seen to be shared by the first only
             leaf, g = grads.popitem()
-            if leaf.grad is None and leaf.extra is None and not create_graph:   # the everyday case
+            if leaf.grad is None and leaf.extra is None and g.__class__ is lead:   # the everyday case: raw, and where the loss is
                 leaf.grad = new(g if exclusive(g, 1) else copied(g))
             else:
                 _accumulate(leaf, g)

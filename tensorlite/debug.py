@@ -188,15 +188,13 @@ def _local(node: tape.Node, device: str) -> list[tuple[Any, float]]:
     import tensorlite as tl
     if node.output is not None or any(p.shape if not isinstance(p, Value) else p.value.shape for p in node.parents) or node.shape:
         raise ShapeError(f"explain: {tape.describe_node(node)} is not a function of scalars to a scalar")
-    saved, plan = node.saved or (), node.plan
-    g = raw(tl.ones((), dtype=node.dtype, device=device))
-    if plan.joint is not None:
-        rule, pick = plan.rules[0]
-        every = rule(g, tuple(True for _ in range(max(plan.parents) + 1)), *[saved[p] for p in pick])
-        terms = [every[i] for i in plan.parents]
-    else:
-        terms = [rule(g, *[saved[p] for p in pick]) for rule, pick in plan.rules]
-    return [(parent, float(raw(term))) for parent, term in zip(node.parents, terms) if term is not None]
+    alone = tape.Node.__new__(tape.Node)   # the node by itself: what it passes on, argument by argument
+    for name in tape.Node.__slots__:
+        setattr(alone, name, getattr(node, name))
+    ends = tuple(tl.ones((), dtype=p.dtype, device=device) for p in node.parents)
+    alone.parents, alone.hooks = ends, None
+    found = tape.run([(alone, raw(tl.ones((), dtype=node.dtype, device=device)))], 0, retain_graph=True)
+    return [(parent, float(found[end])) for parent, end in zip(node.parents, ends) if end in found]
 
 
 def _label(node: tape.Node, f: Any) -> str:
@@ -278,7 +276,7 @@ def _trace(p: Any, compute: Callable[[], Any]) -> str:
         args = sys._getframe(1).f_locals["args"]
 
         def run(*values: Any, **options: Any) -> Any:
-            out = _as_array(implementation(*values, **options), values)
+            out, arrays = _run(op, implementation, values, options)
             reasons: set[str] = set()
             alive = False
             for arg in args:
@@ -289,7 +287,7 @@ def _trace(p: Any, compute: Callable[[], Any]) -> str:
                     reasons |= {why} - {""}
                 elif key in lost:
                     reasons |= lost[key][1]
-            for array in out if isinstance(out, tuple) else (out,):
+            for array in arrays:
                 if alive and op.casts and kind(array.dtype) not in "fc":
                     alive = False
                     reasons.add(f"{op.name} at {describe(caller())} makes it dtype {array.dtype}, which has no gradient")
@@ -317,12 +315,15 @@ def _observing(observer: Callable[[Any, Any], Any]) -> changed:
     return changed(observer=observer if before is None else lambda op, run: observer(op, before(op, run)))
 
 
-def _as_array(out: Any, values: tuple[Any, ...]) -> Any:
-    """What an implementation returned, as the array that is made of it where it is a library's scalar."""
-    if isinstance(out, tuple) or KIND.get(type(out)) == RAW:
-        return out
-    lead = next((v for v in values if KIND.get(type(v)) == RAW), None)
-    return out if lead is None else backends.backend_of(lead).asarray(out)
+def _run(op: Any, implementation: Any, values: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """What an implementation returns, a library's scalar made the array that it will be; and the arrays in it."""
+    out = implementation(*values, **options)
+    if op.outputs != 1:
+        return out, [o for o in out if o is not None]
+    if KIND.get(type(out)) != RAW:
+        lead = next((v for v in values if KIND.get(type(v)) == RAW), None)
+        out = out if lead is None else backends.backend_of(lead).asarray(out)
+    return out, [out]
 
 
 @contextmanager
@@ -342,8 +343,8 @@ def detect_anomaly() -> Iterator[None]:
     def observer(op: Any, implementation: Any) -> Any:
         def run(*values: Any, **options: Any) -> Any:
             with np.errstate(all="ignore"):
-                out = _as_array(implementation(*values, **options), values)
-            bad = _not_finite(out if isinstance(out, tuple) else (out,))
+                out, arrays = _run(op, implementation, values, options)
+            bad = _not_finite(arrays)
             if bad and not _not_finite([*_flat(values), *_flat(options.values())]):
                 raise AnomalyError(f"{op.name} made {bad} out of finite values {_place()}")
             return out
@@ -423,11 +424,10 @@ def profile() -> Iterator[Profile]:
     def observer(op: Any, implementation: Any) -> Any:
         def run(*values: Any, **options: Any) -> Any:
             start = perf_counter()
-            out = _as_array(implementation(*values, **options), values)
-            outs = out if isinstance(out, tuple) else (out,)
-            if KIND.get(type(outs[0])) == RAW:
-                backends.backend_of(outs[0]).synchronize()
-            counted.add(op.name, perf_counter() - start, sum(getattr(o, "nbytes", 0) for o in outs))
+            out, arrays = _run(op, implementation, values, options)
+            if arrays and KIND.get(type(arrays[0])) == RAW:
+                backends.backend_of(arrays[0]).synchronize()
+            counted.add(op.name, perf_counter() - start, sum(getattr(a, "nbytes", 0) for a in arrays))
             return out
         return run
 

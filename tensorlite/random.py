@@ -31,6 +31,7 @@ from tensorlite._philox import (
 from tensorlite.backends import backend_for_device, backend_of
 from tensorlite.engine.value import Value, new, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
+from tensorlite.ops._names import torch_names
 from tensorlite.ops.comparison import less
 from tensorlite.ops.creation import _device, require
 from tensorlite.ops.elementwise import cast_p
@@ -139,6 +140,7 @@ def uniform(key: Key, /, shape: Shape = (), dtype: Any = None, minval: float = 0
 @overload
 def uniform(shape: Shape = (), dtype: Any = None, minval: float = 0.0, maxval: float = 1.0, *, generator: Generator | None = None,
             device: Any = None, requires_grad: bool = False) -> Tensor: ...
+@torch_names
 def uniform(*args: Any, **named: Any) -> Tensor:
     """``uniform([key,] shape=(), dtype=float32, minval=0, maxval=1)``: minval + u (maxval - minval), with u uniform on [0, 1).
 
@@ -166,6 +168,7 @@ def normal(key: Key, /, shape: Shape = (), dtype: Any = None, *, device: Any = N
 @overload
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Shape | None = None, *, generator: Generator | None = None, dtype: Any = None,
            device: Any = None, requires_grad: bool = False) -> Tensor: ...
+@torch_names
 def normal(*args: Any, **named: Any) -> Tensor:
     """``normal(key, shape=(), dtype=float32)``, standard normal; or ``normal(mean=0, std=1, size=None)``.
 
@@ -220,6 +223,7 @@ def randint(low: int, high: int, size: Shape, *, generator: Generator | None = N
 @overload
 def randint(high: int, size: Shape, *, generator: Generator | None = None, dtype: Any = None,
             device: Any = None, requires_grad: bool = False) -> Tensor: ...
+@torch_names
 def randint(*args: Any, **named: Any) -> Tensor:
     """``randint(key, shape, minval, maxval, dtype=int64)`` or ``randint(low=0, high, size)``: integers from low to high - 1.
 
@@ -253,6 +257,7 @@ def _randint(source: Any, low: Any, high: Any, size: Any, *, dtype: Any = None, 
 def permutation(key: Key, /, x: Any, axis: int = 0, *, device: Any = None) -> Tensor: ...
 @overload
 def permutation(x: Any, axis: int = 0, *, generator: Generator | None = None, device: Any = None) -> Tensor: ...
+@torch_names
 def permutation(*args: Any, **named: Any) -> Tensor:
     """``permutation([key,] n)``: 0, ..., n-1 in random order (int64); ``permutation([key,] x, axis=0)``: x's slices, reordered.
 
@@ -283,6 +288,7 @@ def bernoulli(key: Key, /, p: Any = 0.5, shape: Shape | None = None, *, device: 
 @overload
 def bernoulli(p: Any = 0.5, shape: Shape | None = None, *, generator: Generator | None = None, dtype: Any = None,
               device: Any = None) -> Tensor: ...
+@torch_names
 def bernoulli(*args: Any, **named: Any) -> Tensor:
     """``bernoulli(key, p=0.5, shape=None)``: true with probability p; ``bernoulli(p, shape=None)``: 0 or 1 in p's dtype.
 
@@ -320,6 +326,7 @@ def _bernoulli(source: Any, p: Any = 0.5, shape: Any = None, *, dtype: Any = Non
 
 # ---- PyTorch's names ------------------------------------------------------------------------------------------------------
 
+@torch_names
 def rand(*sizes: Any, size: Shape | None = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
          requires_grad: bool = False) -> Tensor:
     """Uniform on [0, 1): ``rand(2, 3)``, ``rand((2, 3))``, ``rand(size=(2, 3))``; see :func:`uniform`.
@@ -331,6 +338,7 @@ def rand(*sizes: Any, size: Shape | None = None, generator: Generator | None = N
     return _uniform(generator, _size("rand", sizes, size), dtype, device=device, requires_grad=requires_grad)
 
 
+@torch_names
 def randn(*sizes: Any, size: Shape | None = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
           requires_grad: bool = False) -> Tensor:
     """Standard normal: ``randn(2, 3)``, ``randn((2, 3))``, ``randn(size=(2, 3))``; see :func:`normal`.
@@ -342,6 +350,7 @@ def randn(*sizes: Any, size: Shape | None = None, generator: Generator | None = 
     return _normal(generator, size=_size("randn", sizes, size), dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@torch_names
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
     """0, ..., n-1 in random order; see :func:`permutation`.
 
@@ -353,12 +362,14 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     return _wrap(backend_of(order).xp.astype(order, _dtype("randperm", dtype, int64, _INTEGERS | _FLOATS), copy=False))
 
 
+@torch_names
 def rand_like(x: Any, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
               requires_grad: bool = False) -> Tensor:
     """Uniform on [0, 1) in the shape, dtype and on the device of ``x``."""
     return _uniform(generator, tuple(x.shape), dtype or x.dtype, device=device or _device_of(x), requires_grad=requires_grad)
 
 
+@torch_names
 def randn_like(x: Any, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
                requires_grad: bool = False) -> Tensor:
     """Standard normal in the shape, dtype and on the device of ``x``.
@@ -371,6 +382,7 @@ def randn_like(x: Any, *, generator: Generator | None = None, dtype: Any = None,
                    requires_grad=requires_grad)
 
 
+@torch_names
 def randint_like(x: Any, low: int, high: int | None = None, *, generator: Generator | None = None, dtype: Any = None,
                  device: Any = None, requires_grad: bool = False) -> Tensor:
     """Integers from low to high - 1 (from 0 to low - 1 if high is left out) in the shape, dtype and on the device of ``x``."""

@@ -199,6 +199,13 @@ class TestProfile:
         assert p.rows["matmul"][0] == 3 and p.rows["matmul"][2] == 3 * 400
         assert p.seconds > 0 and str(p).startswith("operation") and "matmul" in str(p)
 
+    def test_a_training_step(self) -> None:
+        """Among them are operations with several results, some of them None."""
+        model = tl.nn.Sequential(tl.nn.Linear(4, 8), tl.nn.BatchNorm1d(8), tl.nn.ReLU(), tl.nn.Dropout(0.5), tl.nn.Linear(8, 3))
+        with debug.detect_anomaly(), debug.profile() as p:
+            F.cross_entropy(model(tl.randn(16, 4)), tl.randint(0, 3, (16,))).backward()
+        assert p.rows["relu"][0] == 1 and all(w.grad is not None for w in model.parameters())
+
     def test_nests_and_ends(self) -> None:
         with debug.profile() as outer:
             tl.exp(tl.ones(2))

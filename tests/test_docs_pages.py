@@ -132,7 +132,8 @@ def failures(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
 def test_page(path: Path) -> None:
-    done = subprocess.run([sys.executable, "-W", "error", __file__, str(path)], capture_output=True, text=True, timeout=PAGE_SECONDS)
+    command = [sys.executable, "-W", "error", __file__, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PAGE_SECONDS)
     assert not done.returncode, done.stdout + done.stderr
 
 
@@ -148,6 +149,18 @@ def test_links_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
             if path.name == "README.md" or not target.startswith("../"):
                 assert (path.parent / target).exists(), f"{path.name}: {target} does not exist"
+
+
+def test_the_reference_is_complete() -> None:
+    """Every public function of the operations, and every name of the modules above them, stands on a page."""
+    import tensorlite as tl
+    text = "".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
+    listed = set(re.findall(r"\w+", text)) | {"batch_moments", "batch_norm_fixed", "batch_norm_with"}   # parts of batch_norm
+    modules = [tl.nn, tl.optim, tl.data, tl.train, tl.debug, tl.errors, tl.func, tl.testing, tl.random]
+    wanted = {name for module in modules for name in module.__all__ if callable(getattr(module, name))}
+    for namespace in (tl, tl.nn.functional):
+        wanted |= {f.__name__ for f in vars(namespace).values() if getattr(f, "__module__", "").startswith("tensorlite.ops.")}
+    assert not {name for name in wanted - listed if not name.startswith("_")}
 
 
 if __name__ == "__main__":

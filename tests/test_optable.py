@@ -28,7 +28,7 @@ SEED = int(os.environ.get("TENSORLITE_TEST_SEED", "0"))
 TOLERANCE = {"float64": None, "float32": 2e-5, "float16": 2e-2, "bfloat16": 1.5e-1}
 
 # primitives that no row exercises, and why
-EXCLUDED: dict[str, str] = {}
+EXCLUDED: dict[str, str] = {"move": "it needs two devices: tests/test_devices.py"}
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
 with_gradient = pytest.mark.parametrize("row", [r for r in ROWS if r.grad], ids=lambda r: r.name)

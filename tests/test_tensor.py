@@ -10,7 +10,7 @@ import pytest
 
 import tensorlite as tl
 from tensorlite import nn
-from tensorlite.errors import BackendUnavailable, DTypeError, GradError, OutOfRangeError, ShapeError, TensorliteError
+from tensorlite.errors import BackendUnavailable, DeviceError, DTypeError, GradError, OutOfRangeError, ShapeError, TensorliteError
 
 
 def leaf(*values: float) -> Any:
@@ -229,6 +229,28 @@ def test_errors(name: str) -> None:
     with pytest.raises(ours, match=text) as caught:
         make()
     assert isinstance(caught.value, builtin) and isinstance(caught.value, TensorliteError)
+
+
+def test_mixed_backends_are_refused_and_nothing_is_copied() -> None:
+    from strict_backend import backend
+    here, there = tl.ones(2), tl.ones(2, device=backend.devices[0])
+    with pytest.raises(DeviceError, match=rf"add: .*x on cpu .*y on {backend.devices[0]}.*\.to\(device\)"):
+        here + there
+    assert (here + there.to("cpu")).tolist() == [2, 2]
+
+
+def test_moving_between_backends_is_differentiable() -> None:
+    from strict_backend import backend
+    away = backend.devices[0]
+    x = leaf(1.0, 2.0)
+    y = (x.to(away) * 3) ** 2
+    assert y.device == away and y.to("cpu").device == "cpu" and x.to("cpu") is x
+    y.sum().backward()
+    assert x.grad.device == "cpu" and x.grad.tolist() == [18, 36]
+    x.grad = None
+    (x * y.to("cpu").detach()).sum().backward()
+    assert x.grad.tolist() == [9, 36]
+    assert tl.autograd.grad((x.to(away) * 3).sum().to("cpu"), x)[0].device == "cpu"
 
 
 def test_cuda_without_a_gpu_says_what_to_do() -> None:

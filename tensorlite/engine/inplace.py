@@ -17,6 +17,7 @@ from tensorlite.engine.value import KIND, RAW, Provided, Value, extra_of, raw
 from tensorlite.errors import GradError, InplaceError, ShapeError
 
 _tick: Any = None   # the tape's clock; the tape imports this module
+FOREVER = 1 << 62   # a number that no node and no change reaches
 latest = 0   # the number of the last change, or of the last time memory was handed out
 
 

@@ -132,7 +132,7 @@ class Primitive:
                         if o.__class__ is not lead:
                             return self._arrays(out, lead)
                     return out
-                return backends.of_type(lead).asarray(out)   # type: ignore[union-attr]
+                return self._arrays((out,), lead)[0]
         values = []
         mask, bit, lead, whole = 0, 1, NoneType, None
         tensors = plain = numbers = False
@@ -180,7 +180,7 @@ class Primitive:
                     return self._several(whole, args, values, mask, options, 0, state)
                 out = whole[0]
             else:
-                out = backends.of_type(lead).asarray(out)   # type: ignore[union-attr]
+                out = self._arrays((out,), lead)[0]
         tensor = new_tensor(Provided.tensor)
         tensor.value, tensor.grad, tensor.extra = out, None, None
         if mask and not state.record_from and not self.discrete and (not self.casts or Provided.is_differentiable(out.dtype)):
@@ -194,8 +194,9 @@ class Primitive:
 
     @staticmethod
     def _arrays(outs: Any, lead: type) -> tuple[Any, ...]:
-        """Several results as arrays of the lead's class."""
-        return tuple([o if o.__class__ is lead else backends.of_type(lead).asarray(o) for o in outs])   # type: ignore[union-attr]
+        """Results that are the library's scalars as arrays of the lead's class; ``move`` gives those of another backend."""
+        return tuple([o if o.__class__ is lead or KIND.get(o.__class__) is RAW
+                      else backends.of_type(lead).asarray(o) for o in outs])   # type: ignore[union-attr]
 
     def _general(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Any level, mixed backends, plain numbers: the same work as the everyday path, with nothing assumed."""
@@ -237,8 +238,9 @@ class Primitive:
                               if KIND.get(type(v)) == RAW)
             raise DeviceError(f"{self.name}: the arguments live in different places: {where}; move them to one with .to(device)")
         if not found:   # numbers only
-            if not args:
-                raise DTypeError(f"{self.name}: no arguments were given")
+            if all(a is None for a in args):
+                raise DTypeError(f"{self.name}: {self.argument(0)} is None; expected a tensor, an array or a number" if args
+                                 else f"{self.name}: no arguments were given")
             args = tuple(Provided.asarray(a) if a is not None else None for a in args)   # type: ignore[attr-defined]
             return self(*args, **options)
         (backend,) = found.values()
@@ -280,7 +282,11 @@ class Primitive:
         if isinstance(error, (TensorliteError, MemoryError)):
             raise error
         if self.check is not None:
-            self.check(*values, **options)
+            try:
+                self.check(*values, **options)
+            except Exception as found:
+                if isinstance(found, TensorliteError):
+                    raise found from error   # any other: the call is further off than the check expects
         given = ", ".join(f"{self.argument(i)} of shape {tuple(v.shape)} and dtype {v.dtype}" if hasattr(v, "shape")
                           else f"{self.argument(i)} = {v!r}" for i, v in enumerate(values))
         shapes = [(self.argument(i), tuple(v.shape)) for i, v in enumerate(values) if hasattr(v, "shape")]

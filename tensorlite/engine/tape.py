@@ -54,6 +54,8 @@ class Plan:
         self.take = operator.itemgetter(*plain) if plain else None
         self.rules = tuple((rule, tuple(slice(where[p[0]], where[p[0]] + len(p)) if isinstance(p, tuple) and p and isinstance(p[0], int)
                                         else slice(0, 0) if p == () else where[p] for p in pick)) for rule, pick in self.rules)
+        everything = tuple(range(len(self.keep) + len(self.metas)))
+        self.rules = tuple((rule, None if pick == everything else pick) for rule, pick in self.rules)   # None: all that was saved
 
     def keeping(self, positions: Iterable[int]) -> Plan:
         """Keep these values too, for the sake of noticing that they were changed."""
@@ -209,16 +211,21 @@ def reachable(roots: Iterable[Node]) -> list[Node]:
     seen: set[Node] = set()
     todo = list(roots)
     nodes = []
+    ordered, last = True, inplace.FOREVER
     while todo:
         node = todo.pop()
         if node in seen:
             continue
         seen.add(node)
         nodes.append(node)
+        if node.number > last:
+            ordered = False
+        last = node.number
         for parent in node.parents:
             if parent.__class__ is Node and parent not in seen:
                 todo.append(parent)
-    nodes.sort(key=operator.attrgetter("number"), reverse=True)
+    if not ordered:   # in a plain chain the walk meets the nodes in order
+        nodes.sort(key=operator.attrgetter("number"), reverse=True)
     return nodes
 
 
@@ -278,8 +285,9 @@ def run(roots: list[tuple[Any, Any]], level: int, *, create_graph: bool = False,
         if plan.joint is not None:
             rule, pick = plan.rules[0]
             needs = plan.needs if useful is None else _needs(node, useful, targets)   # type: ignore[arg-type]
-            terms = rule(g, needs, *[saved[p] for p in pick])
-            terms = [terms[i] for i in plan.parents]
+            terms = rule(g, needs, *(saved if pick is None else [saved[p] for p in pick]))
+            if len(terms) != len(plan.parents):
+                terms = [terms[i] for i in plan.parents]
         else:
             terms = None
         for k, parent in enumerate(node.parents):
@@ -287,7 +295,7 @@ def run(roots: list[tuple[Any, Any]], level: int, *, create_graph: bool = False,
                 continue
             if terms is None:
                 rule, pick = plan.rules[k]
-                term = rule(g, *[saved[p] for p in pick])
+                term = rule(g, *(saved if pick is None else [saved[p] for p in pick]))
             else:
                 term = terms[k]
             if term is None:

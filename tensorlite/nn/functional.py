@@ -9,6 +9,7 @@ from tensorlite.engine import inplace
 from tensorlite.engine.value import raw
 from tensorlite.errors import ShapeError
 from tensorlite.ops import manipulation
+from tensorlite.ops._names import torch_names
 from tensorlite.ops.activation import (
     celu,
     elu,
@@ -57,6 +58,7 @@ from tensorlite.ops.statistics import norm
 Array = Any
 
 
+@torch_names
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     """x W^T + b: input (..., in), weight (out, in), bias (out,) give (..., out).
 
@@ -67,6 +69,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     return linear_p(input, weight, bias)
 
 
+@torch_names
 def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = None) -> Array:
     """x1^T W x2 + b: inputs (..., in1) and (..., in2), weight (out, in1, in2), bias (out,) give (..., out)."""
     if weight.ndim != 3 or input1.shape[-1:] != weight.shape[1:2] or input2.shape[-1:] != weight.shape[2:]:
@@ -84,6 +87,7 @@ def _update(running: Any, factor: float, batch: Any) -> None:
     inplace.wrote([array], "batch_norm")
 
 
+@torch_names
 def batch_norm(input: Array, running_mean: Array | None, running_var: Array | None, weight: Array | None = None,
                bias: Array | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Array:
     """(x - mean) / sqrt(var + eps) weight + bias for each channel, axis 1 of (N, C, ...) (Ioffe and Szegedy 2015).
@@ -111,11 +115,13 @@ def batch_norm(input: Array, running_mean: Array | None, running_var: Array | No
     return batch_norm_with(input, mean, var, weight, bias, eps)
 
 
+@torch_names
 def softmin(input: Array, dim: int = -1, *, dtype: Any = None) -> Array:
     """softmax(-x)."""
     return softmax(mul_p(input, -1), dim, dtype=dtype)
 
 
+@torch_names
 def normalize(input: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Array:
     """x / max(norm_p(x), eps) along ``dim``.
 
@@ -126,6 +132,7 @@ def normalize(input: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) ->
     return div_p(input, clip(norm(input, p, axis=dim, keepdims=True), eps))
 
 
+@torch_names
 def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> Array:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along ``dim``."""
     x1, x2 = manipulation.broadcast_arrays(x1, x2)
@@ -133,11 +140,13 @@ def cosine_similarity(x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8) -> 
     return _sum(mul_p(div_p(x1, lengths[0]), div_p(x2, lengths[1])), axis=dim)
 
 
+@torch_names
 def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Array:
     """The p-norm of x1 - x2 + eps over the last axis."""
     return norm(add_p(sub_p(x1, x2), eps), p, axis=-1, keepdims=keepdim)
 
 
+@torch_names
 def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_mask: Array | None = None, dropout_p: float = 0.0,
                                  is_causal: bool = False, scale: float | None = None) -> Array:
     """softmax(Q K^T scale + mask) V: (..., L, E), (..., S, E), (..., S, V) give (..., L, V) (Vaswani et al. 2017).
@@ -153,7 +162,7 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
     if is_causal and attn_mask is not None:
         raise ShapeError("scaled_dot_product_attention: both attn_mask and is_causal were given; put the causal mask into "
                          "attn_mask")
-    factor = 1.0 / sqrt(query.shape[-1]) if scale is None else scale
+    factor = 1.0 / sqrt(query.shape[-1] or 1) if scale is None else scale
     scores = matmul(mul_p(query, factor), manipulation.matrix_transpose(key))
     if is_causal:
         array = raw(query)
@@ -165,18 +174,21 @@ def scaled_dot_product_attention(query: Array, key: Array, value: Array, attn_ma
     return matmul(dropout(softmax(scores, -1), dropout_p, dropout_p > 0), value)
 
 
+@torch_names
 def hinge_embedding_loss(input: Array, target: Array, margin: float = 1.0, *, reduction: str = "mean") -> Array:
     """x where the target is 1, max(0, margin - x) where it is -1; averaged."""
     from tensorlite.ops.losses import _reduce
     return _reduce("hinge_embedding_loss", where(target == 1, input, relu(sub_p(margin, input))), reduction)
 
 
+@torch_names
 def margin_ranking_loss(input1: Array, input2: Array, target: Array, margin: float = 0.0, *, reduction: str = "mean") -> Array:
     """max(0, -target (x1 - x2) + margin), averaged."""
     from tensorlite.ops.losses import _reduce
     return _reduce("margin_ranking_loss", relu(sub_p(margin, mul_p(target, sub_p(input1, input2)))), reduction)
 
 
+@torch_names
 def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace: bool = False) -> Array:
     """Dropout to the SELU's floor instead of 0, so that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
     from tensorlite.ops.creation import ones_like

@@ -14,6 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _STANDARD = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "axes": "axis"}
+_ARRAYS = {"x", "x1", "input", "input1", "condition", "query", "tensor"}   # what functions call a first argument that is one
 _SECOND = ("other", "y", "x2", "mat2", "vec2", "vec", "exponent")
 
 
@@ -67,13 +68,14 @@ def _explain(function: Callable[..., Any], args: tuple[Any, ...], named: dict[st
     if isinstance(error, TypeError) and trace is not None and trace.tb_next is None:   # the call itself
         what = str(error).replace(f"{function.__qualname__}() ", "")
         raise DTypeError(f"{name}: {what}; it takes {_parameters(function)}") from None
-    if args and not _is_number_or_array(args[0]):
-        first = (function.__code__.co_varnames[:1] or ("argument",))[0]
+    first = function.__code__.co_varnames[0] if function.__code__.co_argcount else ""
+    if first in _ARRAYS and args and not _is_number_or_array(args[0]):
         raise DTypeError(f"{name}: {first} is a {type(args[0]).__name__}; expected a tensor or an array: "
                          "wrap it with tensorlite.asarray") from error
     given = ", ".join([*map(_short, args), *(f"{k}={_short(v)}" for k, v in named.items())])
     ours = ShapeError if isinstance(error, ValueError) else OutOfRangeError if isinstance(error, IndexError) else DTypeError
-    raise ours(f"{name}: {error} (given {given}; it takes {_parameters(function)})") from error
+    what = str(error).replace(f"_{name}() ", "")
+    raise ours(f"{name}: {what} (given {given}; it takes {_parameters(function)})") from error
 
 
 def _is_number_or_array(value: Any) -> bool:

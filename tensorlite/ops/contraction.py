@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite import _dtypes
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import Value
 from tensorlite.errors import ShapeError
@@ -10,6 +11,7 @@ from tensorlite.ops import manipulation
 from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.activation import relu_backward
 from tensorlite.ops.elementwise import add_p, mul_p, sum_to
+from tensorlite.ops.reduction import sum_p
 
 Array = Any
 
@@ -53,6 +55,8 @@ def matmul(x: Array, y: Array, /) -> Array:
     if nx == 1 and ny == 1:
         if x.shape != y.shape:
             raise ShapeError(f"matmul: x has shape {tuple(x.shape)} and y has shape {tuple(y.shape)}; vectors must have the same length")
+        if _dtypes.kind(x.dtype) == "c":   # vecdot conjugates
+            return sum_p(mul_p(x, y), axis=None, keepdims=False)
         return vecdot_p(x, y)
     if nx == 1:
         return manipulation.reshape(matmul_p(manipulation.reshape(x, (1, -1)), y), (*y.shape[:-2], y.shape[-1]))

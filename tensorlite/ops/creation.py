@@ -92,6 +92,12 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     return require(new(_raw(data, dtype, device, True)), requires_grad)
 
 
+def _copied(obj: Any, dtype: Any, device: Any) -> Exception:
+    what = f"a {type(obj).__name__}" + (f" of dtype {obj.dtype}" if hasattr(obj, "dtype") else "")
+    return ShapeError(f"asarray: copy=False, but {what} cannot become a tensor (dtype {dtype}, device {device}) without one; "
+                      "leave copy out")
+
+
 @torch_names
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Any:
     """``obj`` as a tensor, sharing its memory where that is possible unless ``copy`` is true; a tensor is returned as it is.
@@ -105,11 +111,15 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     """
     if isinstance(obj, Value):
         same = (dtype is None or as_dtype(dtype) == obj.dtype) and (device is None or str(device) == obj.device)   # type: ignore[attr-defined]
+        if copy is False and not same:
+            raise _copied(obj, dtype, device)
         if same:
             return obj.clone() if copy else obj   # type: ignore[attr-defined]
         return obj.to(device=device, dtype=dtype)   # type: ignore[attr-defined]
-    array = _raw(obj, dtype, device, copy)
     outside = not isinstance(obj, (bool, int, float, complex, list, tuple, range))
+    if copy is False and not outside:
+        raise _copied(obj, dtype, device)
+    array = _raw(obj, dtype, device, copy)
     if outside and copy is not True:
         inplace.share(array, digest=False)
     return require(new(array), requires_grad)
@@ -127,7 +137,10 @@ def from_numpy(array: Any) -> Any:
 @torch_names
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
     """A tensor of any array that speaks DLPack (PyTorch's, JAX's, CuPy's), sharing its memory where that is possible."""
-    array = np.from_dlpack(x, copy=copy) if not isinstance(x, Value) else x.value
+    try:
+        array = np.from_dlpack(x, copy=copy) if not isinstance(x, Value) else x.value
+    except BufferError as error:
+        raise DTypeError(f"from_dlpack: {error}; expected numbers in host memory") from error
     return asarray(array, device=device, copy=copy)
 
 
@@ -154,7 +167,7 @@ def _make(name: str, shape: Any, dtype: Any, device: Any, requires_grad: bool, *
     return require(new(getattr(xp, name)(shape, *more, dtype=as_dtype(dtype) or get_default_dtype())), requires_grad)
 
 
-@torch_names
+@torch_aliases(shape="size")
 def zeros(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``.
 
@@ -165,13 +178,13 @@ def zeros(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, 
     return _make("zeros", _size(shape, size), dtype, device, requires_grad)
 
 
-@torch_names
+@torch_aliases(shape="size")
 def ones(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of ones."""
     return _make("ones", _size(shape, size), dtype, device, requires_grad)
 
 
-@torch_names
+@torch_aliases(shape="size")
 def empty(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor whose values are whatever was in memory."""
     return _make("empty", _size(shape, size), dtype, device, requires_grad)

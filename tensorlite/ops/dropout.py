@@ -29,7 +29,7 @@ dropout_p.vjp(x=lambda g, p, place: dropout_p(g, p=p, place=place))
 
 def check_p(name: str, p: float) -> None:
     """The probability is one."""
-    if not 0 <= p <= 1:
+    if not isinstance(p, (int, float)) or not 0 <= p <= 1:
         raise RandomError(f"{name}: p is {p}; expected a probability, 0 <= p <= 1")
 
 

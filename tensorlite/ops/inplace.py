@@ -7,7 +7,7 @@ from typing import Any
 from tensorlite import _dtypes
 from tensorlite.engine import inplace, tape
 from tensorlite.errors import DTypeError, ShapeError
-from tensorlite.ops import activation, binary, elementwise, functions, indexing, rearrange
+from tensorlite.ops import activation, binary, comparison, contraction, elementwise, functions, indexing, rearrange
 from tensorlite.ops.elementwise import cast_p
 
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
@@ -101,5 +101,8 @@ METHODS.update({
     "__iadd__": _operator("+=", elementwise.add_p), "__isub__": _operator("-=", elementwise.sub_p),
     "__imul__": _operator("*=", elementwise.mul_p), "__itruediv__": _operator("/=", elementwise.div_p),
     "__ifloordiv__": _operator("//=", elementwise.floor_divide_p), "__imod__": _operator("%=", elementwise.remainder_p),
-    "__ipow__": _operator("**=", binary.power),
+    "__ipow__": _operator("**=", binary.power), "__imatmul__": _operator("@=", contraction.matmul),
+    "__iand__": _operator("&=", comparison.bit_and_p), "__ior__": _operator("|=", comparison.bit_or_p),
+    "__ixor__": _operator("^=", comparison.bit_xor_p), "__ilshift__": _operator("<<=", comparison.left_p),
+    "__irshift__": _operator(">>=", comparison.right_p),
 })

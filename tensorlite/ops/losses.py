@@ -43,15 +43,21 @@ def _same_shape(name: str, input: Array, target: Array) -> None:
 # ---- softmax cross-entropy of class labels ---------------------------------------------------------------------------
 # The forward gives the gradient too, already divided by the mean's count: where the cotangent is 1 it is the finished answer.
 
-softmax_cross_entropy_p = primitive(
-    "softmax_cross_entropy", lambda xp, logits, labels, weight, *, ignore_index, label_smoothing, reduction:
-    _reference(xp, logits, labels, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction),
-    outputs=2, visible=1)
+def _fused(xp: Any, logits: Any, labels: Any, weight: Any, *, ignore_index: int, label_smoothing: float, reduction: str) -> Any:
+    try:
+        return _reference(xp, logits, labels, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction)
+    except IndexError as error:   # the kernel's own words say it all
+        raise OutOfRangeError(str(error)) from None
+    except ValueError as error:
+        raise ShapeError(str(error)) from None
 
-cross_entropy_loss_p = primitive(
-    "cross_entropy_loss", lambda xp, logits, labels, weight, *, ignore_index, label_smoothing, reduction:
-    _reference(xp, logits, labels, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction,
-               want_grad=False)[0], discrete=True)
+
+def _loss_alone(xp: Any, logits: Any, labels: Any, weight: Any, *, ignore_index: int, label_smoothing: float, reduction: str) -> Any:
+    return _fused(xp, logits, labels, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction)[0]
+
+
+softmax_cross_entropy_p = primitive("softmax_cross_entropy", _fused, outputs=2, visible=1)
+cross_entropy_loss_p = primitive("cross_entropy_loss", _loss_alone, discrete=True)
 
 
 def _scale_rows(xp: Any, g: Any, grad: Any) -> Any:

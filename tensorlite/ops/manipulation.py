@@ -561,11 +561,17 @@ long, int_, short = _to("long", _dtypes.int64), _to("int", _dtypes.int32), _to("
 char, byte, bool_ = _to("char", _dtypes.int8), _to("byte", _dtypes.uint8), _to("bool", _dtypes.bool_)
 
 
+def dtype_of(given: Any) -> Any:
+    """The dtype of an array, or of what names a dtype. (NumPy's dtypes have a ``shape``, and its types a ``dtype``.)"""
+    if isinstance(given, (np.dtype, type)) or not hasattr(given, "dtype"):
+        return as_dtype(given)
+    return as_dtype(raw(given).dtype)
+
+
 @torch_names
 def result_type(*arrays_and_dtypes: Any) -> Any:
     """The dtype that an operation of these has: NumPy's promotion, with Python numbers weak."""
-    given = [raw(a).dtype if hasattr(raw(a), "shape") else a if isinstance(a, (bool, int, float, complex)) else as_dtype(a)
-             for a in arrays_and_dtypes]
+    given = [a if isinstance(a, (bool, int, float, complex)) else dtype_of(a) for a in arrays_and_dtypes]
     if not given:
         raise DTypeError("result_type: expected at least one array or dtype, got none")
     if all(isinstance(a, (bool, int, float, complex)) for a in given):
@@ -576,4 +582,4 @@ def result_type(*arrays_and_dtypes: Any) -> Any:
 @torch_names
 def can_cast(from_: Any, to: Any, /) -> bool:
     """Whether every value of dtype (or array) ``from_`` is one of dtype ``to``, by NumPy's promotion rules."""
-    return bool(np.can_cast(raw(from_).dtype if hasattr(raw(from_), "shape") else as_dtype(from_), as_dtype(to)))
+    return bool(np.can_cast(dtype_of(from_), as_dtype(to)))
