@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backends import _numpy_contraction, _numpy_elementwise, _numpy_indexing, _numpy_nn, _numpy_reduction, _numpy_searching
+from tensorlite.backends import _numpy_bfloat16, _numpy_contraction, _numpy_elementwise, _numpy_indexing, _numpy_nn, _numpy_reduction, _numpy_searching
 from tensorlite.backends._base import Backend
 
 
@@ -35,6 +35,10 @@ class NumpyBackend(Backend):
 
     implementations = {**_numpy_nn.IMPLEMENTATIONS, **_numpy_indexing.IMPLEMENTATIONS, **_numpy_elementwise.IMPLEMENTATIONS,
                        **_numpy_contraction.IMPLEMENTATIONS, **_numpy_reduction.IMPLEMENTATIONS, **_numpy_searching.IMPLEMENTATIONS}
+
+    def implementation(self, name: str, reference: Any) -> Any:
+        found = super().implementation(name, reference)
+        return _numpy_bfloat16.rounded_once(found) if name in _numpy_bfloat16.ROUNDED_ONCE else found
 
     def asarray(self, value: Any, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Any:
         return np.asarray(value, dtype=dtype, copy=copy)

@@ -43,7 +43,7 @@ class _Size(int):
         return self
 
     def __call__(self, dim: int | None = None) -> Any:
-        return self._shape if dim is None else self._shape[dim]
+        return self._shape if dim is None else self._shape[manipulation.axis_of("size", dim, len(self._shape))]
 
 
 @everyday

@@ -340,12 +340,16 @@ def detect_anomaly() -> Iterator[None]:
     """
     import numpy as np
 
+    from tensorlite.optim._optimizer import _Update
+
     def observer(op: Any, implementation: Any) -> Any:
         def run(*values: Any, **options: Any) -> Any:
+            if isinstance(op, _Update) and _not_finite(_flat(values)):   # it changes what it is given: look before
+                return implementation(*values, **options)
             with np.errstate(all="ignore"):
                 out, arrays = _run(op, implementation, values, options)
             bad = _not_finite(arrays)
-            if bad and not _not_finite([*_flat(values), *_flat(options.values())]):
+            if bad and isinstance(op, _Update) or bad and not _not_finite([*_flat(values), *_flat(options.values())]):
                 raise AnomalyError(f"{op.name} made {bad} out of finite values {_place()}")
             return out
         return run

@@ -213,3 +213,16 @@ class TestProfile:
                 tl.exp(tl.ones(2))
         tl.exp(tl.ones(2))
         assert (outer.rows["exp"][0], inner.rows["exp"][0]) == (2, 1)
+
+
+def test_optimizer_steps_are_seen() -> None:
+    p = tl.nn.Parameter(tl.ones(3))
+    optimizer = tl.optim.SGD([p], lr=0.1)
+    p.grad = tl.ones(3)
+    with tl.debug.profile() as counted:
+        optimizer.step()
+    assert counted.rows["SGD.step"][0] == 1 and p.tolist() == pytest.approx([0.9] * 3)
+    p.grad = tl.tensor([1.0, 1e38, 1.0])
+    optimizer.param_groups[0]["lr"] = 1e30
+    with pytest.raises(tl.debug.AnomalyError, match=r"SGD\.step made 1 inf"), tl.debug.detect_anomaly():
+        optimizer.step()

@@ -228,7 +228,10 @@ class Primitive:
                 if isinstance(value, (list, tuple, str, dict, set)):
                     raise DTypeError(f"{self.name}: {self.argument(position)} is a {type(value).__name__}; "
                                      "expected a tensor, an array or a number: wrap it with tensorlite.asarray")
-                backend = backends.backend_of(value)
+                try:
+                    backend = backends.backend_of(value)
+                except DTypeError as error:
+                    raise DTypeError(f"{self.name}: {self.argument(position)}: {error}") from None
                 found.setdefault(backend.name, backend)
                 if type(value) not in KIND:   # a subclass of the library's array
                     KIND[type(value)] = RAW
@@ -296,6 +299,8 @@ class Primitive:
                     raise ShapeError(f"{self.name}: {name} has shape {shape}, which does not broadcast with {shapes[0][0]} of shape "
                                      f"{shapes[0][1]}; reshape or expand {name} first") from error
         what = f"{self.name}: {error} (given {given}" + (f"; {options}" if options else "") + ")"
+        if self.elementwise and isinstance(error, TypeError) and None in (kinds := [None if v is None else 0 for v in values]):
+            raise DTypeError(f"{self.name}: {self.argument(kinds.index(None))} is None; expected a tensor, an array or a number") from error
         for builtin, ours in ((IndexError, OutOfRangeError), (ValueError, ShapeError), (TypeError, DTypeError)):
             if isinstance(error, builtin):
                 raise ours(what) from error
@@ -319,9 +324,8 @@ def _unboxed(value: Any) -> Any:
 def _weaken(values: list[Any], lead: type) -> None:
     """Turn numbers beside an array of an extension type (bfloat16) into that type: NumPy would take them for float64."""
     for v in values:
-        if v.__class__ is lead:
-            if getattr(v.dtype, "kind", "f") == "V":
-                values[:] = [v.dtype.type(n) if n.__class__ in (int, float) else n for n in values]
+        if v.__class__ is lead and getattr(v.dtype, "kind", "f") == "V":
+            values[:] = [v.dtype.type(n) if n.__class__ in (int, float) else n for n in values]
             return
 
 

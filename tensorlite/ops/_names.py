@@ -53,7 +53,7 @@ def _named(function: Callable[P, R], also: dict[str, str]) -> Callable[P, R]:
                 if positional[k] in named and len(args) == k:
                     args = (*args, named.pop(positional[k]))
             return function(*args, **named)   # type: ignore[call-arg]
-        except (AttributeError, TypeError, ValueError, IndexError) as error:
+        except (AttributeError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
             if isinstance(error, TensorliteError):
                 raise
             _explain(function, args, named, error)
@@ -73,7 +73,7 @@ def _explain(function: Callable[..., Any], args: tuple[Any, ...], named: dict[st
         raise DTypeError(f"{name}: {first} is a {type(args[0]).__name__}; expected a tensor or an array: "
                          "wrap it with tensorlite.asarray") from error
     given = ", ".join([*map(_short, args), *(f"{k}={_short(v)}" for k, v in named.items())])
-    ours = ShapeError if isinstance(error, ValueError) else OutOfRangeError if isinstance(error, IndexError) else DTypeError
+    ours = ShapeError if isinstance(error, (ValueError, ZeroDivisionError)) else OutOfRangeError if isinstance(error, IndexError) else DTypeError
     what = str(error).replace(f"_{name}() ", "")
     raise ours(f"{name}: {what} (given {given}; it takes {_parameters(function)})") from error
 

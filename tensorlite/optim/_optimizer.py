@@ -12,7 +12,7 @@ from typing import Any
 
 from tensorlite import backends, kernels
 from tensorlite._dtypes import is_differentiable
-from tensorlite._state import enable_grad
+from tensorlite._state import current, enable_grad
 from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, new
 from tensorlite.errors import DTypeError, ShapeError, TensorliteError
@@ -20,6 +20,15 @@ from tensorlite.ops import creation
 
 Tensor = Any
 Group = dict[str, Any]
+
+
+class _Update:
+    """What stands for a step's update where operations are watched."""
+
+    outputs, discrete, casts = 0, True, False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 class OptimizerError(TensorliteError, ValueError):
@@ -123,6 +132,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        observer = current().observer
         for index, group in enumerate(self.param_groups):
             packs = self._packs[index]
             if not packs or self._outdated(packs, group):
@@ -130,12 +140,22 @@ class Optimizer:
             for pack in packs:
                 try:
                     grads = [None if (g := p.grad) is None else g.value for p in pack.params]
-                    self.run(pack.plan, pack.arrays, grads, group)
+                    if observer is None:
+                        self.run(pack.plan, pack.arrays, grads, group)
+                    else:
+                        self._observed(observer, pack.plan, group, pack.arrays, grads)
                 except (ValueError, AttributeError):
                     self._explain(pack)
                     raise
                 inplace.rewrote(pack.records, self._what)
         return loss
+
+    def _observed(self, observer: Any, plan: Any, group: Group, *args: Any) -> None:
+        """The update as an operation that whoever watches operations sees: its results are the parameters."""
+        def update(params: list[Any], grads: list[Any]) -> tuple[Any, ...]:
+            self.run(plan, params, grads, group)
+            return tuple(params)
+        observer(_Update(self._what), update)(*args)
 
     def _outdated(self, packs: list[_Pack], group: Group) -> bool:
         kept = self.kept(group)
