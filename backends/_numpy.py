@@ -5,8 +5,15 @@ import sys
 from typing import Any
 
 import numpy as np
-
-from tensorlite.backends import _numpy_bfloat16, _numpy_contraction, _numpy_elementwise, _numpy_indexing, _numpy_nn, _numpy_reduction, _numpy_searching
+from tensorlite.backends import (
+    _numpy_bfloat16,
+    _numpy_contraction,
+    _numpy_elementwise,
+    _numpy_indexing,
+    _numpy_nn,
+    _numpy_reduction,
+    _numpy_searching,
+)
 from tensorlite.backends._base import Backend
 
 

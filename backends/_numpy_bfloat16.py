@@ -1,5 +1,5 @@
-"""bfloat16 in NumPy (by ml_dtypes): beside a Python number it becomes float32, so operations that use numbers inside run in float32 and
-round once, at the end. What takes its numbers as arguments needs none of this: the engine makes them bfloat16 first."""
+"""bfloat16 in NumPy (by ml_dtypes): beside a Python number it becomes float32, so operations that use numbers inside run in
+float32 and round once, at the end. Numbers that are arguments need none of this: the engine makes them bfloat16 first."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-ROUNDED_ONCE = {"clip", "einsum", "elu", "erfinv", "exp_base", "gelu", "gelu_tanh", "hardtanh", "leaky_relu", "pow_scalar", "softplus",
-                "vecdot"}
+ROUNDED_ONCE = {"clip", "einsum", "elu", "erfinv", "exp_base", "gelu", "gelu_tanh", "hardtanh", "leaky_relu", "pow_scalar",
+                "softplus", "vecdot"}
 
 
 def _wide(value: Any) -> Any:

@@ -1,6 +1,10 @@
 """tensorlite: tensors with automatic differentiation on NumPy and CUDA, small and fast."""
 from __future__ import annotations
 
+from tensorlite._site import search_path
+
+__path__ = search_path(__path__)
+
 from tensorlite import autograd, backends, errors, func
 from tensorlite._dtypes import (
     complex64,

@@ -3,12 +3,25 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from types import CodeType
 
 Site = tuple[CodeType, int]
 
 _ROOTS: tuple[str, ...] = (os.path.join(os.path.dirname(os.path.abspath(__file__)), ""),)
 _ours: dict[str, bool] = {}   # file name -> whether it is this library's: asked for every recorded op, so looked up, not compared
+
+
+def search_path(path: Iterable[str]) -> list[str]:
+    """The package's ``__path__``: in a source tree ``backends`` and ``kernels`` lie beside the package, not in it.
+
+    Without this, Python started in the folder of the source tree finds the package there and not its parts, wherever else it is
+    installed.
+    """
+    folders = list(path)
+    if folders and not os.path.isdir(os.path.join(folders[0], "backends")):
+        folders.append(os.path.dirname(os.path.abspath(folders[0])))
+    return folders
 
 
 def mark_internal(path: str) -> None:

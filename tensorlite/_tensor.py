@@ -248,7 +248,8 @@ class Tensor(Value):
         array = raw(self)
         host = backends.backend_of(array).to_numpy(array)
         if host is array:
-            inplace.share(array, digest=inplace.held(array))
+            saved = inplace.held(array, 3)   # array, host, and this tensor's value
+            inplace.share(array, digest=saved)
         return host
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -280,7 +281,8 @@ class Tensor(Value):
         if self.tracked:
             raise DTypeError("__dlpack__: a tensor that requires a gradient cannot be exported; use .detach() first")
         array = raw(self)
-        inplace.share(array, digest=inplace.held(array))
+        saved = inplace.held(array, 2)   # array, and this tensor's value
+        inplace.share(array, digest=saved)
         return array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:

@@ -83,9 +83,9 @@ def norm(x: Array, /, ord: float | str | None = None, axis: Any = None, keepdims
     if isinstance(axes, tuple) and len(axes) == 2:
         return matrix_norm(x, ord, axes, keepdims)
     if isinstance(axes, tuple) and len(axes) != 1:
-        raise ShapeError(f"norm: ord = {ord!r} with x of shape {tuple(x.shape)} and axis = {axis}; with ord, give one axis for the "
-                         "norms of vectors, or two for those of matrices")
-    return vector_norm(x, axes, keepdims, ord=ord)
+        raise ShapeError(f"norm: ord = {ord!r} with x of shape {tuple(x.shape)} and axis = {axis}; with ord, give one axis for "
+                         "the norms of vectors, or two for those of matrices")
+    return vector_norm(x, axes, keepdims, ord=ord)   # type: ignore[arg-type]   # which refuses strings
 
 
 __all__ = ["diagonal", "matmul", "matrix_norm", "matrix_transpose", "norm", "outer", "tensordot", "trace", "vecdot",

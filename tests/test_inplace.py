@@ -548,3 +548,20 @@ def _mapped(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_mapped(v) for v in value) if type(value) in (list, tuple) else value
     return tl.tensor(value) if isinstance(value, np.ndarray) else value
+
+
+def test_memory_is_digested_only_where_a_tape_may_hold_it() -> None:
+    """The count of references that decides is of one version of Python; a wrong one costs time or, worse, a warning."""
+    from tensorlite.engine import inplace
+    t = tl.ones(3)
+    t.numpy()
+    assert inplace._memories[id(t.value)].digest is None
+    w, t = tl.ones(3, requires_grad=True), tl.ones(3)
+    y = w * t
+    t.numpy()
+    assert inplace._memories[id(t.value)].digest is not None and y.tracked
+    for share in (np.asarray, np.from_dlpack):
+        t = tl.ones(3)
+        y = w * t
+        share(t)
+        assert inplace._memories[id(t.value)].digest is not None

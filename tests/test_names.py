@@ -20,7 +20,7 @@ ORDER = np.array([0, 2, 1])
 def the(library: Any, value: Any) -> Any:
     """NumPy arrays in an argument as the library's."""
     if isinstance(value, np.ndarray):
-        return tl.asarray(value) if library is tl else torch.from_numpy(np.ascontiguousarray(value))
+        return tl.tensor(value) if library is tl else torch.from_numpy(np.ascontiguousarray(value))
     if isinstance(value, list):
         return [the(library, v) for v in value]
     return value
@@ -63,11 +63,11 @@ def k(**named: Any) -> dict[str, Any]:
     return named
 
 
-UNARY = words("abs exp sin cos tanh sigmoid relu neg floor ceil trunc round square erf expm1 asinh atan sign sum mean prod max min "
-              "amax amin argmax argmin all any norm argsort positive isnan isfinite signbit frac deg2rad numel argwhere")
-BINARY = words("add sub mul div divide multiply subtract true_divide eq ne lt le gt ge maximum minimum remainder fmod floor_divide "
-               "atan2 arctan2 logaddexp logaddexp2 hypot copysign logical_and logical_or logical_xor isclose allclose nextafter greater "
-               "less_equal not_equal")
+UNARY = words("abs exp sin cos tanh sigmoid relu neg floor ceil trunc round square erf expm1 asinh atan sign sum mean prod max "
+              "min amax amin argmax argmin all any norm argsort positive isnan isfinite signbit frac deg2rad numel argwhere")
+BINARY = words("add sub mul div divide multiply subtract true_divide eq ne lt le gt ge maximum minimum remainder fmod "
+               "floor_divide atan2 arctan2 logaddexp logaddexp2 hypot copysign logical_and logical_or logical_xor isclose "
+               "allclose nextafter greater less_equal not_equal")
 REDUCED = words("sum mean amax amin argmax argmin all any logsumexp norm nansum nanmean")
 
 CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
@@ -221,20 +221,31 @@ DIFFERENT: list[tuple[str, Any, Any]] = [
     ("std_mean is not corrected unless asked", lambda x: tl.std_mean(x, correction=1), lambda x: torch.std_mean(x)),
     ("equal is elementwise", lambda x: tl.all(tl.equal(x, x)).item(), lambda x: torch.equal(x, x)),
     ("nonzero gives a tuple", lambda x: tl.argwhere(x), lambda x: torch.nonzero(x)),
-    ("vector_norm's order goes by name", lambda x: tl.linalg.vector_norm(x, 1, ord=3), lambda x: torch.linalg.vector_norm(x, 3, 1)),
+    ("vector_norm's order goes by name", lambda x: tl.linalg.vector_norm(x, 1, ord=3),
+     lambda x: torch.linalg.vector_norm(x, 3, 1)),
     ("max of two tensors is maximum", lambda x: tl.maximum(x, -x), lambda x: torch.max(x, -x)),
-    ("meshgrid is xy unless asked", lambda x: tl.meshgrid(x[0], x[1, :2], indexing="xy"), lambda x: torch.meshgrid(x[0], x[1, :2], indexing="xy")),
-    ("size is a method, shape a tuple", lambda x: (tl.asarray(x.size()), x.size(1)), lambda x: (torch.tensor(x.size()), x.size(1))),
+    ("meshgrid is xy unless asked", lambda x: tl.meshgrid(x[0], x[1, :2], indexing="xy"),
+     lambda x: torch.meshgrid(x[0], x[1, :2], indexing="xy")),
+    ("size can be called, shape is a tuple", lambda x: (tl.asarray(x.size()), x.size(1)),
+     lambda x: (torch.tensor(x.size()), x.size(1))),
 ]
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [pytest.param(o, t, id=name) for name, o, t in DIFFERENT])
 def test_what_stands_for_a_call_that_means_something_else(ours: Any, theirs: Any) -> None:
-    same(ours(tl.asarray(X)), theirs(torch.from_numpy(X)))
+    same(ours(tl.tensor(X)), theirs(torch.from_numpy(X)))
+
+
+def test_numbers_may_be_tensors() -> None:
+    zero, two = tl.tensor(0.0), tl.tensor(2.0)
+    assert tl.linspace(zero, two, 3).tolist() == [0, 1, 2] and tl.arange(two).tolist() == [0, 1]
+    assert tl.isclose(two, two + 0.5, rtol=zero, atol=two).item()
+    assert (tl.float, tl.double, tl.half, tl.long, tl.int) == (tl.float32, tl.float64, tl.float16, tl.int64, tl.int32)
+    assert tl.is_tensor(two) and not tl.is_tensor(2.0) and tl.is_floating_point(two)
 
 
 def test_the_differences_themselves() -> None:
-    x, i, u = tl.asarray(X), tl.asarray(I), tl.asarray(I.astype(np.uint8))
+    x, i, u = tl.tensor(X), tl.tensor(I), tl.tensor(I.astype(np.uint8))
     assert tl.max(x, 1).shape == (3,)
     assert tl.sort(x).shape == x.shape
     np.testing.assert_allclose(x.std(0).numpy(), X.std(0))

@@ -1,6 +1,8 @@
 """What goes into a wheel is what is in the tree."""
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -27,3 +29,14 @@ def test_every_file_that_is_no_program_is_listed() -> None:
     found = {str(p.relative_to(ROOT)) for p in (ROOT / "tensorlite").rglob("*")
              if p.is_file() and p.suffix != ".py" and "__pycache__" not in p.parts}
     assert found == listed
+
+
+def test_the_source_tree_is_importable_where_it_lies() -> None:
+    """A newcomer installs from a clone (a copy, not editable), and starts Python in the same folder."""
+    if not (ROOT / "backends").is_dir():
+        pytest.skip("runs on the source tree only")
+    code = ("import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in str(f).lower()]; "
+            "import tensorlite as tl, tensorlite.backends, tensorlite.kernels; print(tl.kernels.__file__); print(tl.ones(2).sum())")
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split("\n")[0] == str(ROOT / "kernels" / "__init__.py")

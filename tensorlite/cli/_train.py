@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from tensorlite.cli import _build
 from tensorlite.cli._build import UsageError
 
 MODEL_FILE = "model.safetensors"
+CHANGEABLE = ("device", "epochs", "checkpoint_every")   # options that a run which goes on may change
 
 
 def add(commands: Any) -> None:
@@ -31,16 +34,17 @@ def add(commands: Any) -> None:
     option("--lr", type=_rate, help="learning rate, the highest one of the schedule (default: by data set)")
     option("--optimizer", choices=_build.OPTIMIZERS, help="default: adam")
     option("--momentum", type=float, help="of sgd (default: 0.9)")
-    option("--weight-decay", type=float, help="default: 0")
-    option("--grad-clip", type=float, metavar="NORM", help="bound on the gradient's norm (default: 0, none)")
+    option("--weight-decay", type=_amount, help="default: 0")
+    option("--grad-clip", type=_amount, metavar="NORM", help="bound on the gradient's norm (default: 0, none)")
     option("--schedule", choices=_build.SCHEDULES, help="of the learning rate (default: onecycle)")
-    option("--warmup", type=float, metavar="EPOCHS", help="epochs of linear warm-up before the schedule (default: 0)")
+    option("--warmup", type=_amount, metavar="EPOCHS", help="epochs of linear warm-up before the schedule (default: 0)")
     option("--val-split", type=_share, metavar="P", help="share of the training data kept for validation (default: 0.1)")
-    option("--early-stop", type=int, metavar="N", help="stop after N epochs without a better validation loss (default: 0, never)")
+    option("--early-stop", type=_count, metavar="N", help="stop after N epochs without a better validation loss (default: 0, never)")
     option("--seed", type=int, help="of everything random (default: 0)")
     option("--out", type=Path, metavar="DIR", help="folder of the run (default: a new one in runs/)")
-    option("--resume", nargs="?", const=True, metavar="DIR", help="go on with the run in DIR, or in --out")
-    option("--checkpoint-every", type=int, metavar="STEPS", help="checkpoints within epochs too (default: 0, only after each)")
+    option("--resume", nargs="?", const=True, metavar="DIR",
+           help="go on with the run in DIR, or in --out; also one checkpoint of a run")
+    option("--checkpoint-every", type=_count, metavar="STEPS", help="checkpoints within epochs too (default: 0, only after each)")
     option("--quiet", action="store_true", help="print only the test accuracy")
 
 
@@ -50,13 +54,14 @@ def run(args: argparse.Namespace) -> int:
     resume = getattr(args, "resume", False)
     quiet = getattr(args, "quiet", False)
     out, saved = _folder(args, resume)
-    config = _config(given, saved)
+    config = _config(given, saved, out)
     trainer, train, val = _prepare(config, out, quiet)
     if not quiet:
         print(f"{config['model']} on {config['data']}: {len(train.dataset):,} samples to train with, "
               f"{0 if val is None else len(val.dataset):,} to validate; everything about this run is in {out}")
     try:
-        trainer.fit(train, val, config["epochs"], resume=bool(resume))
+        one = isinstance(resume, str) and Path(resume).is_file()
+        trainer.fit(train, val, config["epochs"], resume=resume if one else bool(resume))
     except KeyboardInterrupt:
         print(f"\ninterrupted after step {trainer.step}; go on with: tensorlite train --resume {out}")
         return 130
@@ -67,7 +72,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _config(given: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
+def _config(given: dict[str, Any], saved: dict[str, Any], out: Path) -> dict[str, Any]:
+    for name, value in given.items():
+        if name in saved and value != saved[name]:
+            _check_change(name, value, saved, out)
     data = given.get("data", saved.get("data", _build.DEFAULTS["data"]))
     config = {**_build.DEFAULTS, **_build.OF_DATA[data], **saved, **given}
     if config["early_stop"] and not config["val_split"]:
@@ -75,13 +83,26 @@ def _config(given: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def _check_change(name: str, value: Any, saved: dict[str, Any], out: Path) -> None:
+    """Refuse an option that a resumed run cannot change: it would be ignored, or make another run of it."""
+    flag = f"--{name.replace('_', '-')} {','.join(map(str, value)) if isinstance(value, list) else value}"
+    if name == "epochs" and (saved.get("schedule") not in ("none", "plateau") or saved.get("warmup")):
+        raise UsageError(f"{flag}: the learning rate of the run in {out} was laid out for {saved[name]} epochs (schedule "
+                         f"{saved.get('schedule')}); only runs with --schedule none or plateau can be given more, or fewer")
+    if name not in CHANGEABLE:
+        raise UsageError(f"{flag}: the run in {out} was started with {saved[name]}, and going on keeps its options (but for "
+                         f"{', '.join('--' + n.replace('_', '-') for n in CHANGEABLE)}); start another run with another --out")
+
+
 def _folder(args: argparse.Namespace, resume: Any) -> tuple[Path, dict[str, Any]]:
     """The run's folder, and the options of the run that is to go on in it."""
     out = getattr(args, "out", None)
     if isinstance(resume, str):
-        if out is not None and Path(resume) != out:
+        if out is not None and Path(resume) != out and not Path(resume).is_file():
             raise UsageError(f"--resume {resume} and --out {out} name two folders; give one")
         out = Path(resume)
+        if out.is_file():
+            out = out.absolute().parent.parent if out.parent.name == "checkpoints" else out.parent
         if not (out / "config.json").is_file():
             raise UsageError(f"--resume {out}: there is no run in this folder (no config.json)")
     if resume and out is None:
@@ -113,6 +134,9 @@ def _prepare(config: dict[str, Any], out: Path, quiet: bool) -> tuple[Any, Any, 
     train, val = dataset, None
     if config["val_split"]:
         train, held = random_split(dataset, [1 - config["val_split"], config["val_split"]], generator=order)
+        if not len(held) or not len(train):
+            raise UsageError(f"--val-split {config['val_split']:g} of {len(dataset)} samples leaves {len(train)} to train with and "
+                             f"{len(held)} to validate; choose a share that leaves some of both")
         val = DataLoader(held, 1024)
     loader = DataLoader(train, config["batch_size"], shuffle=True, generator=order)
     model.to(device)
@@ -126,29 +150,35 @@ def _prepare(config: dict[str, Any], out: Path, quiet: bool) -> tuple[Any, Any, 
     return trainer, loader, val
 
 
+def _number(kind: type, text: str, fits: Callable[[Any], bool], what: str) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not fits(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return value
+
+
 def _sizes(text: str) -> list[int]:
-    sizes = [int(part) for part in text.split(",") if part]
-    if any(n < 1 for n in sizes):
-        raise ValueError
-    return sizes
+    return [_number(int, part, lambda n: n > 0, "a positive number") for part in text.split(",") if part]
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+    return int(_number(int, text, lambda n: n > 0, "a positive number"))
+
+
+def _count(text: str) -> int:
+    return int(_number(int, text, lambda n: n >= 0, "a number from 0 up"))
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to below 1")
-    return value
+    return float(_number(float, text, lambda x: 0 <= x < 1, "a share from 0 to below 1"))
 
 
 def _rate(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+    return float(_number(float, text, lambda x: 0 < x < inf, "a positive number"))
+
+
+def _amount(text: str) -> float:
+    return float(_number(float, text, lambda x: 0 <= x < inf, "a number from 0 up"))

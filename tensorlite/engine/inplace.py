@@ -99,11 +99,10 @@ def share(array: Any, *, digest: bool) -> None:
         latest = memory.shared
 
 
-def held(array: Any) -> bool:
-    """Whether somebody besides one tensor holds the array's memory: a tape may have saved it."""
-    import sys
-    owner = backends.backend_of(array).owner(array)
-    return owner is not array or sys.getrefcount(array) > 5
+def held(array: Any, known: int) -> bool:
+    """Whether somebody besides the ``known`` references (the caller's variables and one tensor) holds the array's memory: a tape
+    may have saved it."""
+    return not backends.backend_of(array).exclusive(array, known + 1)   # and this function's
 
 
 def _digest(array: Any) -> Any:
@@ -133,11 +132,6 @@ def watch(node: Any, args: tuple[Any, ...], values: list[Any]) -> None:
             watched.append((k, _digest(array)))
     if watched:
         node.watch = watched
-
-
-def shared_memory() -> bool:
-    """Whether there is any memory that others can write to."""
-    return bool(_shared)
 
 
 def check(node: Any, saved: tuple[Any, ...]) -> None:

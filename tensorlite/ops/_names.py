@@ -73,7 +73,8 @@ def _explain(function: Callable[..., Any], args: tuple[Any, ...], named: dict[st
         raise DTypeError(f"{name}: {first} is a {type(args[0]).__name__}; expected a tensor or an array: "
                          "wrap it with tensorlite.asarray") from error
     given = ", ".join([*map(_short, args), *(f"{k}={_short(v)}" for k, v in named.items())])
-    ours = ShapeError if isinstance(error, (ValueError, ZeroDivisionError)) else OutOfRangeError if isinstance(error, IndexError) else DTypeError
+    value = isinstance(error, (ValueError, ZeroDivisionError))
+    ours = ShapeError if value else OutOfRangeError if isinstance(error, IndexError) else DTypeError
     what = str(error).replace(f"_{name}() ", "")
     raise ours(f"{name}: {what} (given {given}; it takes {_parameters(function)})") from error
 

@@ -92,7 +92,7 @@ def isclose(x: Array, y: Array, /, rtol: float = 1e-5, atol: float = 1e-8, equal
     """
     from tensorlite.ops.elementwise import lift
     x, y = lift(x, y)
-    return isclose_p(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)
+    return isclose_p(x, y, rtol=float(rtol), atol=float(atol), equal_nan=equal_nan)
 
 
 @torch_names

@@ -282,7 +282,7 @@ def _terms(equation: str, ndims: list[int]) -> tuple[list[str], str]:
     terms = []
     for term, n in zip(inputs, ndims):
         width = n - len(term.replace("...", ""))
-        if "..." not in term and width or width < 0:
+        if ("..." not in term and width) or width < 0:
             raise ShapeError(f"einsum: {term!r} in {equation!r} names {len(term.replace('...', ''))} axes, but its operand has {n}")
         terms.append(term.replace("...", dots[widest - width:] if width else ""))
     if arrow:

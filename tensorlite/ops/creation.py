@@ -234,6 +234,11 @@ full_p = primitive("full_like", lambda xp, x, *, fill_value, dtype: xp.full_like
 
 # ---- ranges and matrices ---------------------------------------------------------------------------------------------
 
+def _number(given: Any) -> Any:
+    """A tensor of one element as the number it is: NumPy would hand it back to us."""
+    return given.item() if isinstance(given, Value) else given   # type: ignore[attr-defined]
+
+
 @torch_aliases(end="stop")
 def arange(start: float | None = None, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None,
            requires_grad: bool = False) -> Any:
@@ -243,6 +248,7 @@ def arange(start: float | None = None, /, stop: float | None = None, step: float
     >>> tl.arange(3)
     tensor([0, 1, 2])
     """
+    start, stop, step = _number(start), _number(stop), _number(step)
     if stop is None:
         start, stop = 0, start
     start = 0 if start is None else start
@@ -260,6 +266,7 @@ def linspace(start: float, stop: float, /, num: int | None = None, *, steps: int
     if count is None:
         raise DTypeError("linspace: how many numbers? give num (or steps)")
     xp = backends.backend_for_device(_device(device)).xp
+    start, stop = _number(start), _number(stop)
     return require(new(xp.linspace(start, stop, count, dtype=as_dtype(dtype) or get_default_dtype(), endpoint=endpoint)), requires_grad)
 
 
