@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import numpy as np
+
 from tensorlite.backends import (
     _numpy_bfloat16,
     _numpy_contraction,

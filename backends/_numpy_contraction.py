@@ -1,7 +1,8 @@
 """NumPy's faster ways for the products, and the fused loss."""
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from collections.abc import Callable
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,14 @@ def linear(x: Any, w: Any, b: Any) -> Any:
 def linear_relu(x: Any, w: Any, b: Any) -> Any:
     """max(x w^T + b, 0), in the memory of the product."""
     out = linear(x, w, b)
-    return np.maximum(out, out.dtype.type(0), out=out) if out.__class__ is np.ndarray else np.maximum(out, 0)
+    if out.__class__ is np.ndarray:
+        return np.maximum(out, _zero(out.dtype), out=out)
+    return np.maximum(out, 0)
+
+
+@cache
+def _zero(dtype: Any) -> Any:
+    return np.zeros((), dtype)   # a number would be made an array at every call
 
 
 @lru_cache(maxsize=64)
@@ -84,11 +92,15 @@ def einsum(*operands: Any, equation: str) -> Any:
     return np.einsum(equation, *operands, optimize=len(operands) > 1)
 
 
+@cache
+def _cross_entropy_kernel() -> Callable[..., Any]:
+    return kernels.load("softmax_cross_entropy").cpu or partial(_reference, np)
+
+
 def softmax_cross_entropy(logits: Any, labels: Any, weight: Any, **options: Any) -> Any:
     """The compiled kernel where there is one."""
-    run = kernels.load("softmax_cross_entropy").cpu or partial(_reference, np)
     try:
-        return run(logits, labels, weight=weight, **options)
+        return _cross_entropy_kernel()(logits, labels, weight=weight, **options)
     except IndexError as error:   # the kernel's own words say it all
         raise OutOfRangeError(str(error)) from None
     except ValueError as error:

@@ -13,9 +13,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from tensorlite.backends import _erf
 
 from tensorlite._state import current
+from tensorlite.backends import _erf
 
 SMALL = 2048      # elements up to which the fewest calls are the fastest
 FUSED = 32768     # elements from which a compiled kernel is worth its call

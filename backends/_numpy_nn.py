@@ -4,10 +4,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tensorlite.backends import _numpy_normalization
-from tensorlite.kernels import philox
 
 from tensorlite import kernels
+from tensorlite.backends import _numpy_normalization
+from tensorlite.kernels import philox
 
 
 def embedding(weight: Any, indices: Any, *, padding_idx: int | None = None) -> Any:

@@ -10,9 +10,9 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from tensorlite.kernels import _normalization as reference
 
 from tensorlite import kernels
+from tensorlite.kernels import _normalization as reference
 
 BLOCK = 1 << 15   # elements of a block: 128 KiB of float32, three of which fit the second-level cache
 

@@ -9,6 +9,13 @@ from typing import Any
 
 import numpy as np
 
+# Any: the stubs do not know that keepdims may be given by position, which is the faster way
+_add_reduce: Any = np.add.reduce
+_multiply_reduce: Any = np.multiply.reduce
+_maximum_reduce: Any = np.maximum.reduce
+_minimum_reduce: Any = np.minimum.reduce
+_logical_and_reduce: Any = np.logical_and.reduce
+_logical_or_reduce: Any = np.logical_or.reduce
 _SMALL = 1 << 14   # elements up to which filling a new array beats np.broadcast_to, 3 us of Python
 
 
@@ -51,29 +58,29 @@ def _spread(g: Any, *, shape: tuple[int, ...], axis: Any = None, keepdims: bool 
 def _sum(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     dtype = x.dtype
     if dtype.itemsize == 2 and _narrow(dtype):
-        return np.add.reduce(x, axis, np.float32, None, keepdims).astype(dtype)
-    return np.add.reduce(x, axis, None, None, keepdims)
+        return _add_reduce(x, axis, np.float32, None, keepdims).astype(dtype)
+    return _add_reduce(x, axis, None, None, keepdims)
 
 
 def _mean(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     dtype = x.dtype
     if dtype.kind in "biu":
-        total = np.add.reduce(x, axis, np.float64, None, keepdims)
+        total = _add_reduce(x, axis, np.float64, None, keepdims)
     elif dtype.itemsize == 2:
-        total = np.add.reduce(x, axis, np.float32, None, keepdims)
+        total = _add_reduce(x, axis, np.float32, None, keepdims)
     else:
-        total = np.add.reduce(x, axis, None, None, keepdims)
+        total = _add_reduce(x, axis, None, None, keepdims)
     n = x.size if axis is None else _count(x.shape, axis)
     total = total / n if n else total * np.nan   # nan without the warning of 0/0
     return total.astype(dtype) if dtype.itemsize == 2 and _narrow(dtype) else total
 
 
 def _max(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.maximum.reduce(x, axis, None, None, keepdims)
+    return _maximum_reduce(x, axis, None, None, keepdims)
 
 
 def _min(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.minimum.reduce(x, axis, None, None, keepdims)
+    return _minimum_reduce(x, axis, None, None, keepdims)
 
 
 def _shares(x: Any, out: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
@@ -81,18 +88,18 @@ def _shares(x: Any, out: Any, *, axis: Any = None, keepdims: bool = False) -> An
         out = out.reshape(_kept(x.shape, axis))
     ties = np.equal(x, out)
     missing = np.not_equal(out, out)
-    if np.logical_or.reduce(missing, None):
+    if _logical_or_reduce(missing, None):
         ties |= missing & np.isnan(x)
-    counts = np.add.reduce(ties, axis, None, None, True)
+    counts = _add_reduce(ties, axis, None, None, True)
     return np.true_divide(ties, counts, dtype=x.dtype if x.dtype.kind == "f" else None)
 
 
 def _all(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.logical_and.reduce(x, axis, None, None, keepdims)
+    return _logical_and_reduce(x, axis, None, None, keepdims)
 
 
 def _any(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.logical_or.reduce(x, axis, None, None, keepdims)
+    return _logical_or_reduce(x, axis, None, None, keepdims)
 
 
 def _count_nonzero(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
@@ -105,7 +112,7 @@ def _shifted(x: Any, axis: Any) -> tuple[Any, Any, bool]:
     """x - max, the max, and whether all of them are finite; where one is not, 0 is subtracted instead."""
     if x.dtype.kind in "biu":
         x = x.astype(np.float64)
-    top = np.maximum.reduce(x, axis, None, None, True)
+    top = _maximum_reduce(x, axis, None, None, True)
     finite = isfinite(np.vdot(top, top))   # too large squares only take the longer way
     if not finite:
         top = np.where(np.isinf(top), top.dtype.type(0), top)
@@ -114,7 +121,7 @@ def _shifted(x: Any, axis: Any) -> tuple[Any, Any, bool]:
 
 def _total(e: Any, axis: Any, finite: bool) -> Any:
     """The sum of exponentials, at least 1 where the max is finite; 1 for a row of -inf only, which has no max to subtract."""
-    total = np.add.reduce(e, axis, None, None, True)
+    total = _add_reduce(e, axis, None, None, True)
     return total if finite else np.where(total == 0, total.dtype.type(1), total)
 
 
@@ -128,7 +135,7 @@ def _softmax(x: Any, *, axis: Any = -1) -> Any:
 
 def _softmax_grad(g: Any, y: Any, *, axis: Any) -> Any:
     out = np.multiply(g, y)
-    return np.subtract(out, y * np.add.reduce(out, axis, None, None, True), out if y.ndim else None)
+    return np.subtract(out, y * _add_reduce(out, axis, None, None, True), out if y.ndim else None)
 
 
 def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
@@ -140,14 +147,14 @@ def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
 
 def _log_softmax_grad(g: Any, y: Any, *, axis: Any) -> Any:
     out = np.asarray(np.exp(y))
-    return np.subtract(g, np.multiply(out, np.add.reduce(g, axis, None, None, True), out), out)
+    return np.subtract(g, np.multiply(out, _add_reduce(g, axis, None, None, True), out), out)
 
 
 def _logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     if not x.size:
-        return np.full(np.add.reduce(x, axis, None, None, keepdims).shape, -np.inf, x.dtype)
+        return np.full(_add_reduce(x, axis, None, None, keepdims).shape, -np.inf, x.dtype)
     out, top, finite = _shifted(x, axis)
-    total = np.add.reduce(np.exp(out, out), axis, None, None, True)
+    total = _add_reduce(np.exp(out, out), axis, None, None, True)
     if finite:
         out = np.log(total)
     else:
@@ -162,7 +169,7 @@ def _logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
 # ---- products, variances, norms ------------------------------------------------------------------------------------------
 
 def _prod(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.multiply.reduce(x, axis, None, None, keepdims)
+    return _multiply_reduce(x, axis, None, None, keepdims)
 
 
 def _variance(x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
@@ -172,11 +179,11 @@ def _variance(x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
     elif x.dtype.itemsize == 2:
         x = x.astype(np.float32)
     if n - correction <= 0:   # without the warning of 0/0
-        return np.add.reduce(x, axis, None, None, keepdims) * np.nan
-    difference = x - np.add.reduce(x, axis, None, None, True) / n
+        return _add_reduce(x, axis, None, None, keepdims) * np.nan
+    difference = x - _add_reduce(x, axis, None, None, True) / n
     if difference.dtype.kind == "c":
         difference = np.abs(difference)
-    return np.add.reduce(difference * difference, axis, None, None, keepdims) / (n - correction)
+    return _add_reduce(difference * difference, axis, None, None, keepdims) / (n - correction)
 
 
 def _var(x: Any, *, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Any:
@@ -190,7 +197,7 @@ def _std(x: Any, *, axis: Any = None, correction: float = 0, keepdims: bool = Fa
 
 
 def _safe_div(x: Any, d: Any) -> Any:
-    if np.logical_and.reduce(d, None):
+    if _logical_and_reduce(d, None):
         return np.true_divide(x, d)
     zero = np.equal(d, 0)
     out = np.true_divide(x, np.where(zero, d.dtype.type(1), d))
@@ -205,32 +212,32 @@ def _vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: float
     if x.dtype.kind == "c":
         x = np.abs(x)
     if ord == 0:
-        return np.add.reduce(np.not_equal(x, 0), axis, x.dtype, None, keepdims)
+        return _add_reduce(np.not_equal(x, 0), axis, x.dtype, None, keepdims)
     if ord == 1:
-        return np.add.reduce(np.abs(x), axis, None, None, keepdims)
+        return _add_reduce(np.abs(x), axis, None, None, keepdims)
     if isinf(ord):
         if ord > 0 and not x.size:
-            return np.add.reduce(x, axis, None, None, keepdims)
+            return _add_reduce(x, axis, None, None, keepdims)
         return (np.maximum if ord > 0 else np.minimum).reduce(np.abs(x), axis, None, None, keepdims)
     if ord == 2:
         with np.errstate(over="ignore", under="ignore"):
             if axis is None and not keepdims:
                 total = np.vdot(x, x)
             else:
-                total = np.add.reduce(np.multiply(x, x), axis, None, None, keepdims)
-        smallest, largest = np.minimum.reduce(total, None, initial=np.inf), np.maximum.reduce(total, None, initial=0)
+                total = _add_reduce(np.multiply(x, x), axis, None, None, keepdims)
+        smallest, largest = _minimum_reduce(total, None, initial=np.inf), _maximum_reduce(total, None, initial=0)
         if smallest > _LEAST[total.dtype.char] and largest < np.inf:
             return np.sqrt(total)
     # some sum overflowed, lost digits to underflow, or is 0: scaled, as in the reference
     size = np.abs(x)
     if not x.size and ord > 0:
-        return np.add.reduce(size, axis, None, None, keepdims)
+        return _add_reduce(size, axis, None, None, keepdims)
     scale = (np.maximum if ord > 0 else np.minimum).reduce(size, axis, None, None, True)
     scale = np.where((scale == 0) | np.isinf(scale), scale.dtype.type(1), scale)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        total = np.add.reduce((size / scale) ** ord, axis, None, None, True)
+        total = _add_reduce((size / scale) ** ord, axis, None, None, True)
         out = (np.sqrt(total) if ord == 2 else total ** (1 / ord)) * scale
-    return out if keepdims else out.reshape(np.add.reduce(scale, axis, None, None, False).shape)
+    return out if keepdims else out.reshape(_add_reduce(scale, axis, None, None, False).shape)
 
 
 _LEAST = {"f": 1e-30, "d": 1e-290, "g": 1e-290}   # sums of squares above it have lost nothing to underflow

@@ -56,7 +56,7 @@ def _argmin(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _argsort(x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
-    kind = "stable" if stable else None
+    kind: Any = "stable" if stable else None
     if not descending:
         return np.argsort(x, axis, kind)
     if not x.ndim:

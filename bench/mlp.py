@@ -1,6 +1,7 @@
 """Training steps of small networks: forward, loss, backward, optimizer, eagerly, against PyTorch eager and JAX jit."""
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ CASES = [((2, 16, 16, 2), 32, "sgd", 0.40), ((784, 128, 10), 64, "sgd", 0.75), (
 def _data(sizes: tuple[int, ...], batch: int) -> tuple[Any, Any, list[Any]]:
     rng = np.random.default_rng(0)
     weights: list[Any] = []
-    for n, m in zip(sizes, sizes[1:]):
+    for n, m in itertools.pairwise(sizes):
         bound = 1 / np.sqrt(n)
         weights += [rng.uniform(-bound, bound, (m, n)).astype(np.float32), rng.uniform(-bound, bound, m).astype(np.float32)]
     return rng.standard_normal((batch, sizes[0])).astype(np.float32), rng.integers(0, sizes[-1], batch), weights
@@ -26,7 +27,7 @@ def ours(sizes: tuple[int, ...], batch: int, method: str) -> Callable[[], Any]:
     """One training step, as a user writes it."""
     x, y, weights = _data(sizes, batch)
     layers: list[Any] = []
-    for n, m in zip(sizes, sizes[1:]):
+    for n, m in itertools.pairwise(sizes):
         layers += [tl.nn.Linear(n, m), tl.nn.ReLU()]
     model = tl.nn.Sequential(*layers[:-1])
     with tl.no_grad():
@@ -50,7 +51,7 @@ def torch_eager(sizes: tuple[int, ...], batch: int, method: str) -> Callable[[],
     import torch
     x, y, weights = _data(sizes, batch)
     layers: list[Any] = []
-    for n, m in zip(sizes, sizes[1:]):
+    for n, m in itertools.pairwise(sizes):
         layers += [torch.nn.Linear(n, m), torch.nn.ReLU()]
     model = torch.nn.Sequential(*layers[:-1])
     with torch.no_grad():

@@ -1,11 +1,14 @@
 """tensorlite: tensors with automatic differentiation on NumPy and CUDA, small and fast."""
 from __future__ import annotations
 
-from tensorlite._site import search_path
+from typing import TYPE_CHECKING, Any
 
-__path__ = search_path(__path__)
+from tensorlite._site import search_path as _search_path
 
-from tensorlite import autograd, backends, errors, func
+__path__ = _search_path(__path__)
+
+from tensorlite import autograd, backends, errors, func, random
+from tensorlite._dtypes import bool_ as bool
 from tensorlite._dtypes import (
     complex64,
     complex128,
@@ -23,31 +26,25 @@ from tensorlite._dtypes import (
     uint32,
     uint64,
 )
-from tensorlite._dtypes import bool_ as bool  # noqa: A004
+from tensorlite._namespace import (
+    __array_api_version__,
+    __array_namespace_info__,
+    e,
+    finfo,
+    iinfo,
+    inf,
+    is_floating_point,
+    is_tensor,
+    isdtype,
+    nan,
+    newaxis,
+    numel,
+    pi,
+    promote_types,
+)
 from tensorlite._state import config, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tensorlite._tensor import Tensor
-
-# ---- creation
-from tensorlite.ops.creation import (
-    arange,
-    as_tensor,
-    asarray,
-    empty,
-    empty_like,
-    eye,
-    from_dlpack,
-    from_numpy,
-    full,
-    full_like,
-    linspace,
-    ones,
-    ones_like,
-    tensor,
-    zeros,
-    zeros_like,
-)
-
-# ---- elementwise, functions, comparison, activation
+from tensorlite.func import grad, jacrev, stop_gradient, value_and_grad, vjp
 from tensorlite.ops.activation import log_sigmoid, prelu, relu, softplus
 from tensorlite.ops.binary import (
     arctan2,
@@ -93,6 +90,26 @@ from tensorlite.ops.comparison import (
     not_equal,
     signbit,
 )
+from tensorlite.ops.contraction import addmm, bmm, dot, einsum, matmul, mm, mv, outer, tensordot, vdot, vecdot
+from tensorlite.ops.creation import (
+    arange,
+    as_tensor,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_dlpack,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from tensorlite.ops.cumulative import cumprod, cumsum, cumulative_prod, cumulative_sum, diff
 from tensorlite.ops.elementwise import (
     add,
     clamp,
@@ -147,9 +164,9 @@ from tensorlite.ops.functions import (
     frac,
     imag,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     logit,
     nan_to_num,
     positive,
@@ -169,29 +186,6 @@ from tensorlite.ops.functions import (
     tanh,
     trunc,
 )
-
-# ---- reduction, searching
-from tensorlite.ops.cumulative import cumprod, cumsum, cumulative_prod, cumulative_sum, diff
-from tensorlite.ops.reduction import all, amax, amin, any, count_nonzero, max, mean, min, sum
-from tensorlite.ops.searching import (
-    argmax,
-    argmin,
-    argsort,
-    argwhere,
-    bincount,
-    kthvalue,
-    nonzero,
-    searchsorted,
-    sort,
-    take_along_axis,
-    take_along_dim,
-    topk,
-)
-from tensorlite.ops.sets import isin, unique, unique_all, unique_counts, unique_inverse, unique_values
-from tensorlite.ops.softmax import log_softmax, logsumexp, softmax
-from tensorlite.ops.statistics import nanmean, nansum, norm, prod, std, std_mean, var, var_mean, vector_norm
-
-# ---- manipulation, indexing
 from tensorlite.ops.indexing import (
     gather,
     index_add,
@@ -269,28 +263,24 @@ from tensorlite.ops.rearrange import (
     tril,
     triu,
 )
-
-# ---- contraction, losses
-from tensorlite.ops.contraction import addmm, bmm, dot, einsum, matmul, mm, mv, outer, tensordot, vdot, vecdot
-
-# ---- namespace queries, transforms, random numbers
-from tensorlite._namespace import (
-    __array_api_version__,
-    __array_namespace_info__,
-    e,
-    finfo,
-    iinfo,
-    inf,
-    is_floating_point,
-    is_tensor,
-    isdtype,
-    nan,
-    newaxis,
-    numel,
-    pi,
-    promote_types,
+from tensorlite.ops.reduction import all, amax, amin, any, count_nonzero, max, mean, min, sum
+from tensorlite.ops.searching import (
+    argmax,
+    argmin,
+    argsort,
+    argwhere,
+    bincount,
+    kthvalue,
+    nonzero,
+    searchsorted,
+    sort,
+    take_along_axis,
+    take_along_dim,
+    topk,
 )
-from tensorlite.func import grad, jacrev, stop_gradient, value_and_grad, vjp
+from tensorlite.ops.sets import isin, unique, unique_all, unique_counts, unique_inverse, unique_values
+from tensorlite.ops.softmax import log_softmax, logsumexp, softmax
+from tensorlite.ops.statistics import nanmean, nansum, norm, prod, std, std_mean, var, var_mean, vector_norm
 from tensorlite.random import (
     Generator,
     bernoulli,
@@ -310,15 +300,54 @@ from tensorlite.random import (
 
 __version__ = "0.1.0"
 
-# ---- on demand: the layers above, which importing tensorlite does not pay for
-_LAZY = {"linalg": "", "nn": "", "optim": "", "debug": "", "testing": "", "data": "", "io": "", "models": "", "train": "", "load": "io", "save": "io"}
+__all__ = [
+    "Generator", "Tensor", "__array_api_version__", "__array_namespace_info__", "__version__", "abs", "absolute", "acos",
+    "acosh", "add", "addmm", "adjoint", "all", "allclose", "amax", "amin", "any", "arange", "arccos", "arccosh", "arcsin",
+    "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "argwhere", "as_tensor", "asarray", "asin",
+    "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "autograd", "backends", "bernoulli", "bincount",
+    "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
+    "bmm", "bool", "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "can_cast", "cat", "ceil",
+    "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone", "complex128", "complex64", "concat", "concatenate", "config",
+    "conj", "contiguous", "copysign", "cos", "cosh", "count_nonzero", "cumprod", "cumsum", "cumulative_prod",
+    "cumulative_sum", "data", "debug", "deg2rad", "diag", "diag_embed", "diagonal", "diff", "div", "divide", "dot", "double",
+    "dstack", "e", "einsum", "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "errors", "exp",
+    "exp2", "expand_dims", "expit", "expm1", "eye", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16",
+    "float32", "float64", "floor", "floor_divide", "fmod", "frac", "from_dlpack", "from_numpy", "full", "full_like", "func",
+    "gather", "ge", "get_default_dtype", "get_rng_state", "grad", "greater", "greater_equal", "gt", "half", "hstack", "hypot",
+    "iinfo", "imag", "index_add", "index_copy", "index_fill", "index_put", "index_select", "inf", "initial_seed", "int",
+    "int16", "int32", "int64", "int8", "io", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isdtype",
+    "isfinite", "isin", "isinf", "isnan", "jacrev", "kthvalue", "le", "lerp", "less", "less_equal", "linalg", "linspace",
+    "load", "log", "log10", "log1p", "log2", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "long", "lt", "manual_seed", "masked_fill",
+    "masked_scatter", "masked_select", "matmul", "matrix_transpose", "max", "maximum", "mean", "meshgrid", "min", "minimum",
+    "mm", "models", "moveaxis", "movedim", "mul", "multiply", "mv", "nan", "nan_to_num", "nanmean", "nansum", "narrow", "ne",
+    "neg", "negative", "newaxis", "nextafter", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "numel", "ones",
+    "ones_like", "optim", "outer", "pad", "permute", "permute_dims", "pi", "positive", "pow", "power", "prelu", "prod",
+    "promote_types", "put", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "random",
+    "randperm", "ravel", "real", "reciprocal", "relu", "remainder", "repeat", "repeat_interleave", "reshape", "result_type",
+    "roll", "rot90", "round", "row_stack", "rsqrt", "save", "scatter", "scatter_add", "searchsorted", "select",
+    "set_default_dtype", "set_grad_enabled", "set_rng_state", "sgn", "short", "sigmoid", "sign", "signbit", "sin", "sinh",
+    "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "stop_gradient", "sub",
+    "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis", "take_along_dim", "tan", "tanh", "tensor",
+    "tensor_split", "tensordot", "testing", "tile", "topk", "train", "transpose", "tril", "triu", "true_divide", "trunc",
+    "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_all", "unique_counts", "unique_inverse",
+    "unique_values", "unsqueeze", "unstack", "value_and_grad", "var", "var_mean", "vdot", "vecdot", "vector_norm", "vjp",
+    "vstack", "where", "xlogy", "zeros", "zeros_like",
+]
 
+# ---- on demand: the layers above, which importing tensorlite does not pay for
+_LAZY = {"linalg": "", "nn": "", "optim": "", "debug": "", "testing": "", "data": "", "io": "", "models": "", "train": "",
+         "load": "io", "save": "io"}
+
+if TYPE_CHECKING:
+    from tensorlite import data, debug, io, linalg, models, nn, optim, testing, train
+    from tensorlite.io import load, save
 
 # PyTorch's further names of dtypes, here so that they do not hide the builtins from this module
 _DTYPES = {"half": float16, "float": float32, "double": float64, "short": int16, "int": int32, "long": int64}
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name in _DTYPES:
         return _DTYPES[name]
     if name == "bfloat16":

@@ -25,10 +25,33 @@ def write_atomic(path: str | os.PathLike[str], write: bytes | Callable[[BinaryIO
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:   # so it is when a disk is full
+            error.filename = os.fspath(path)
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+def lock_folder(folder: Path) -> int | None:
+    """Make ``folder`` and lock it for this process, until ``os.close`` of what is returned, or the end of the process.
+
+    ``BlockingIOError`` if another process has it. None where the system or the file system has no such locks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        pass
+    return descriptor
 
 
 def sync_folder(folder: Path) -> None:

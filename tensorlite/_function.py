@@ -185,7 +185,7 @@ class _Call:
         if len(answer) < self.nargs:
             raise GradError(f"{name}.backward returned {len(answer)} gradients; forward took {self.nargs} arguments, and "
                             "backward must return one for each (None for what is no tensor)")
-        terms: list[Any] = [a if a is None or isinstance(a, Value) else Provided.asarray(a)   # type: ignore[attr-defined]
+        terms: list[Any] = [a if a is None or isinstance(a, Value) else Provided.asarray(a)
                             for a in answer]
         for i, (term, shape) in enumerate(zip(terms, self.shapes)):
             if term is not None and shape is not None and tuple(term.shape) != shape:

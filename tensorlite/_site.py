@@ -24,13 +24,6 @@ def search_path(path: Iterable[str]) -> list[str]:
     return folders
 
 
-def mark_internal(path: str) -> None:
-    """Count the files under ``path`` as the library's own (the backends' and kernels' folders in an editable install)."""
-    global _ROOTS
-    _ROOTS += (os.path.join(os.path.abspath(path), ""),)
-    _ours.clear()
-
-
 def caller(depth: int = 1) -> Site:
     """The innermost frame outside the library, the ``depth`` nearest ones being known to be inside: each one looked at costs 50 ns."""
     frame = sys._getframe(depth)

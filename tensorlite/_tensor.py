@@ -531,12 +531,12 @@ class Tensor(Value):
         return iter(manipulation.unstack(self))
 
     @property
-    def T(self) -> Tensor:  # noqa: N802
+    def T(self) -> Tensor:
         """All axes reversed; for a matrix its transpose."""
         return manipulation.transpose(self)
 
     @property
-    def mT(self) -> Tensor:  # noqa: N802
+    def mT(self) -> Tensor:
         """The last two axes exchanged."""
         return manipulation.matrix_transpose(self)
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -67,7 +66,7 @@ def _roots(outputs: list[Any], gradients: list[Any], create_graph: bool) -> list
             g = Provided.ones_like(array)
         else:
             if not isinstance(g, Value):
-                g = Provided.asarray(g)   # type: ignore[attr-defined]
+                g = Provided.asarray(g)
             if tuple(g.value.shape) != tuple(array.shape):
                 raise ShapeError(f"backward: the gradient has shape {tuple(g.value.shape)}, but the tensor has shape {tuple(array.shape)}; "
                                  "they must be the same")
@@ -83,9 +82,7 @@ def _run(roots: list[tuple[Any, Any]], create_graph: bool, retain_graph: bool | 
     if retain_graph is None:
         retain_graph = create_graph
     with backends.backend_of(raw(roots[0][1])).quiet():
-        if create_graph:
-            return tape.run(roots, 0, create_graph=True, retain_graph=retain_graph, targets=targets)
-        return tape.run(roots, 0, retain_graph=retain_graph, targets=targets)
+        return tape.run(roots, 0, create_graph=create_graph, retain_graph=retain_graph, targets=targets)
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False, *,
@@ -96,15 +93,16 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     """
     roots = _roots(_listed(tensors), _listed(grad_tensors), create_graph)
     if inputs is None:
-        lead = raw(roots[0][1]).__class__
-        backend = backends.backend_of(raw(roots[0][1]))
-        exclusive, copied = backend.exclusive, partial(backend.asarray, copy=True)
-        grads = _run(roots, create_graph, retain_graph, None)
-        del roots
+        first = raw(roots[0][1])
+        lead, backend = first.__class__, backends.backend_of(first)
+        exclusive = backend.exclusive
+        with backend.quiet():
+            grads = tape.run(roots, 0, create_graph=create_graph, retain_graph=create_graph if retain_graph is None else retain_graph)
+        del roots, first
         while grads:   # one by one, so that an array which two leaves got is seen to be shared by the first only
             leaf, g = grads.popitem()
             if leaf.grad is None and leaf.extra is None and g.__class__ is lead:   # the everyday case: raw, and where the loss is
-                leaf.grad = new(g if exclusive(g, 1) else copied(g))
+                leaf.grad = new(g if exclusive(g, 1) else backend.asarray(g, copy=True))
             else:
                 _accumulate(leaf, g)
         return
@@ -176,5 +174,5 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
 
 def Variable(data: Any, requires_grad: bool = False) -> Any:
     """PyTorch's old name for a tensor: ``data`` (a tensor or an array), cut off the tape, requiring a gradient if asked for."""
-    tensor = data.detach() if isinstance(data, Value) else Provided.asarray(data)   # type: ignore[attr-defined]
+    tensor = data.detach() if isinstance(data, Value) else Provided.asarray(data)
     return tensor.requires_grad_(requires_grad) if requires_grad else tensor

@@ -28,7 +28,7 @@ def _level() -> Any:
 
 def _leaf(x: Any, level: int, what: str) -> Any:
     """An input as a tracked value of ``level``."""
-    below = x if isinstance(x, Value) else Provided.asarray(x)   # type: ignore[attr-defined]
+    below = x if isinstance(x, Value) else Provided.asarray(x)
     if not Provided.is_differentiable(below.dtype):
         raise DTypeError(f"{what}: an input of dtype {below.dtype} cannot be differentiated; expected a floating type: convert it with .to(tl.float32)")
     leaf = wrap(below, level)
@@ -76,7 +76,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             raise ShapeError(f"pullback: {len(given)} cotangents were given for {len(outs)} results")
         checked = []
         for out, g in zip(outs, given):
-            g = g if isinstance(g, Value) else Provided.asarray(g)   # type: ignore[attr-defined]
+            g = g if isinstance(g, Value) else Provided.asarray(g)
             if tuple(g.shape) != tuple(out.shape):
                 raise ShapeError(f"pullback: a cotangent has shape {tuple(g.shape)}, but the result has shape {tuple(out.shape)}")
             checked.append(g)

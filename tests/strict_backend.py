@@ -6,6 +6,7 @@ from typing import Any
 
 import array_api_strict
 import numpy as np
+
 from tensorlite.backends import Backend, register_backend
 
 array_api_strict.set_array_api_strict_flags(api_version="2024.12")

@@ -89,6 +89,36 @@ def test_resume_takes_over_the_options_and_may_lengthen(tmp_path: Path, capsys: 
     assert main(["train", "--resume", "--out", out, "--epochs", "3"]) == 0
 
 
+@pytest.mark.parametrize(("options", "message"), [
+    (["--lr", "0.1"], "--lr 0.1: the run in run was started with 0.004, and going on keeps its options"),
+    (["--seed", "5"], "--seed 5"), (["--optimizer", "sgd"], "--optimizer sgd"), (["--hidden", "8,8"], "--hidden 8,8"),
+    (["--epochs", "3"], "the learning rate of the run in run was laid out for 2 epochs (schedule onecycle)"),
+])
+def test_resume_refuses_what_it_would_ignore_and_leaves_the_run_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                         capsys: pytest.CaptureFixture[str], options: list[str],
+                                                                         message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*QUICK, "--out", "run", "--quiet"]) == 0
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    assert main(["train", "--resume", "run", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+    assert main(["train", "--resume", "run", "--hidden", "16", "--checkpoint-every", "9", "--quiet"]) == 0
+
+
+def test_resume_from_the_checkpoint_that_the_error_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*QUICK, "--out", "run", "--quiet"]) == 0
+    (tmp_path / "run" / "checkpoints" / "last.safetensors").unlink()
+    (tmp_path / "run" / "checkpoints" / "last.safetensors").write_bytes(b"rubbish")
+    capsys.readouterr()
+    assert main(["train", "--resume", "run"]) == 2
+    named = re.search(r"resume from (\S+) instead", capsys.readouterr().err)
+    assert named and main(["train", "--resume", named[1]]) == 0
+    assert "epoch 2/2" in capsys.readouterr().out and not (tmp_path / "runs").exists()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to another process")
 def test_ctrl_c_says_how_to_go_on_and_going_on_ends_with_the_same_bits(tmp_path: Path) -> None:
     options = ["--data", "digits", "--epochs", "60", "--quiet"]
@@ -146,12 +176,16 @@ def test_schedules_have_the_shape_they_are_named_for() -> None:
     (["train", "--warmup", "1"], "--warmup goes with the schedules none, step and cosine, not with onecycle"),
     (["train", "--warmup", "99", "--schedule", "cosine"], "not shorter than the training"),
     (["train", "--lr", "1e30", "--optimizer", "sgd", "--schedule", "none"], "Try a lower learning rate"),
+    (["train", "--val-split", "0.0001"], "leaves 1438 to train with and 0 to validate"),
+    (["train", "--resume", "broken"], "the options of the run cannot be read"),
     (["eval", "--checkpoint", "nowhere"], "there is no such file"),
     (["eval", "--checkpoint", "."], "there is neither model.safetensors nor a checkpoint"),
 ])
 def test_what_users_get_wrong_is_one_line(args: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                           capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text('{"config": 3}')
     assert main(args) == 2
     err = capsys.readouterr().err
     assert err.startswith("tensorlite: error: ") and message in err and err.count("\n") == 1
@@ -163,13 +197,27 @@ def test_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "this folder holds a run; go on with it with --resume" in capsys.readouterr().err
 
 
+def test_runs_that_start_together_have_a_folder_each(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tensorlite", *QUICK, "--quiet", "--seed"]
+    runs = [subprocess.Popen([*command, str(seed)], cwd=tmp_path, stdout=subprocess.DEVNULL) for seed in range(3)]
+    assert [r.wait(timeout=120) for r in runs] == [0, 0, 0]
+    folders = [tmp_path / "runs" / f"mlp-digits-{k}" for k in (1, 2, 3)]
+    assert {json.loads((f / "config.json").read_text())["config"]["seed"] for f in folders} == {0, 1, 2}
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--activation", "sine"]) == 2 and not (tmp_path / "runs").exists()
+
+
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     with pytest.raises(_build.UsageError):
         main(["train", "--resume", str(tmp_path / "nowhere"), "--debug"])
 
 
 @pytest.mark.parametrize("args", [[], ["fly"], ["train", "--epochs", "0"], ["train", "--lr", "-1"], ["train", "--hidden", "a"],
-                                  ["train", "--val-split", "1"], ["train", "--data", "letters"], ["train", "--hidden", "0"]])
+                                  ["train", "--val-split", "1"], ["train", "--data", "letters"], ["train", "--hidden", "0"],
+                                  ["train", "--grad-clip", "-1"], ["train", "--lr", "inf"], ["train", "--checkpoint-every", "-3"]])
 def test_what_argparse_finds_is_status_2_too(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(args)

@@ -29,7 +29,7 @@ from tensorlite.data import (
     mnist,
     random_split,
 )
-from tensorlite.errors import CheckpointError, DataError, OutOfRangeError, ShapeError
+from tensorlite.errors import CheckpointError, DataError, DTypeError, OutOfRangeError, ShapeError
 from tensorlite.random import Generator, key
 
 
@@ -104,6 +104,26 @@ def test_random_split_refuses(lengths: list[float]) -> None:
 
 
 # ---- the loader ----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("indices", "message"), [([True, False] * 5, r"type bool; .*np\.flatnonzero"), ([1.5], "type float64")])
+def test_a_mask_is_not_taken_for_sample_numbers(indices: list[Any], message: str) -> None:
+    with pytest.raises(DTypeError, match=message):
+        Subset(TensorDataset(np.arange(10)), indices)
+    assert len(Subset(TensorDataset(np.arange(10)), [])) == 0
+
+
+def test_what_is_no_batch_is_said() -> None:
+    ragged = [np.zeros(2), np.zeros(3)]
+    with pytest.raises(ShapeError, match=r"collate: the samples of a batch have the shapes \(2,\), \(3,\); .*collate_fn"):
+        list(DataLoader(ragged, 2))
+    with pytest.raises(OutOfRangeError, match="the sampler's numbers go from 0 to 50, but the data set has 10"):
+        list(DataLoader(TensorDataset(np.arange(10)), 2, sampler=[0, 50]))
+    for bad in (0, 2.5, None):
+        with pytest.raises(DataError, match="batch_size is"):
+            DataLoader(TensorDataset(np.arange(10)), bad)   # type: ignore[arg-type]
+    with pytest.raises(DataError, match="the data has the type <U1; expected numbers"):
+        TensorDataset(["a", "b"])
+
 
 def test_batches_in_order() -> None:
     data = TensorDataset(tl.arange(7), tl.arange(7) * 2)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optable import rows
 
 import tensorlite as tl
+from optable import rows
 from tensorlite.engine import inplace
 from tensorlite.engine.value import raw
 from tensorlite.errors import DTypeError, GradError, InplaceError, ShapeError

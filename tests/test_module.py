@@ -345,3 +345,36 @@ def test_repr_as_pytorch():
 def test_a_module_without_forward():
     with pytest.raises(NotImplementedError, match="Module has no forward method"):
         nn.Module()(1)
+
+
+def test_a_shallow_copy_has_registries_of_its_own():
+    net = Net()
+    net.register_forward_hook(lambda module, args, out: out * 2)
+    other = copy.copy(net)
+    other.extra = nn.Linear(2, 2)
+    other.register_forward_hook(lambda module, args, out: out * 0)
+    assert [n for n, _ in net.named_children()] == ["first", "norm", "rest"] and "extra" in dict(other.named_children())
+    assert other.first is net.first and net.eval()(tl.ones(2, 3)).detach().abs().sum().item() > 0
+
+
+def test_load_state_dict_names_what_is_no_tensor_and_refuses_complex_numbers():
+    layer = nn.Linear(2, 1)
+    saved = layer.state_dict()
+    with pytest.raises(StateDictError, match="bias is a NoneType in the state dict; expected a tensor"):
+        layer.load_state_dict({**saved, "bias": None})
+    with pytest.raises(StateDictError, match="bias is complex128 in the state dict and float32 in the module"):
+        layer.load_state_dict({**saved, "bias": np.ones(1) * 1j})
+
+
+def test_a_batch_that_batch_norm_refuses_does_not_count():
+    layer = nn.BatchNorm1d(3, momentum=None)
+    with pytest.raises(ValueError, match="more than one value per channel"):
+        layer(tl.ones(1, 3))
+    assert layer.num_batches_tracked.item() == 0
+    layer(tl.tensor([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]]))
+    assert layer.num_batches_tracked.item() == 1 and layer.running_mean.tolist() == [2.0, 3.0, 4.0]
+
+
+def test_cross_entropy_of_integers_is_refused():
+    with pytest.raises(DTypeError, match="cross_entropy: input has dtype int64; expected floating logits"):
+        nn.functional.cross_entropy(tl.ones(2, 3, dtype=tl.int64), tl.tensor([0, 1]))

@@ -385,9 +385,8 @@ def test_clip_grad_value_and_vectors():
 # ---- without a compiler ----------------------------------------------------------------------------------------------
 
 def test_numpy_alone_agrees_with_the_compiled_kernels(monkeypatch):
-    from tensorlite.backends import _numpy_nn, _numpy_normalization
-
     from tensorlite import kernels
+    from tensorlite.backends import _numpy_nn, _numpy_normalization
 
     class Bare:
         cpu = None

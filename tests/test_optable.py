@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optable import Case, Row, rows
 from strict_backend import backend as strict
 
 import tensorlite as tl
 import tensorlite.ops
+from optable import Case, Row, rows
 from tensorlite._state import changed
 from tensorlite.engine.primitive import REGISTRY, primitive
 from tensorlite.engine.value import new, raw

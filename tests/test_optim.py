@@ -210,6 +210,9 @@ def test_zero_grad():
     (lambda p: optim.SGD([], lr=0.1), OptimizerError, "no parameters"),
     (lambda p: optim.SGD(p, lr=0.1), OptimizerError, "a single tensor"),
     (lambda p: optim.SGD([p, p], lr=0.1), OptimizerError, "given before"),
+    (lambda p: optim.SGD(tl.nn.Linear(2, 2), lr=0.1), OptimizerError, r"params is a Linear; .*pass its \.parameters\(\)"),
+    (lambda p: optim.SGD([{"parameters": [p]}], lr=0.1), OptimizerError, "a group has no 'params', only 'parameters'"),
+    (lambda p: optim.Adam([p], lr="0.1"), OptimizerError, r"a setting is no number .*lr='0\.1'"),
     (lambda p: optim.SGD([p * 2], lr=0.1), OptimizerError, "the result of mul, not a leaf"),
     (lambda p: optim.SGD([p, 3], lr=0.1), DTypeError, "parameter 1 is a int"),
     (lambda p: optim.SGD([tl.tensor([1])], lr=0.1), DTypeError, "int64"),
@@ -237,3 +240,32 @@ def test_errors_of_step_and_load():
     assert optimizer.param_groups[0]["lr"] == 0.1
     with pytest.raises(OptimizerError, match="param_groups"):
         optimizer.load_state_dict({})
+
+
+def test_the_state_of_another_optimizer_is_refused():
+    a = tl.tensor([1.0, 2.0], requires_grad=True)
+    adam = optim.Adam([a], lr=0.1)
+    a.grad = tl.ones(2)
+    adam.step()
+    sgd = optim.SGD([a], lr=0.5, momentum=0.9)
+    with pytest.raises(OptimizerError, match="the saved state has exp_avg, exp_avg_sq, where this optimizer keeps momentum_buffer"):
+        sgd.load_state_dict(adam.state_dict())
+    assert sgd.param_groups[0]["lr"] == 0.5 and "betas" not in sgd.param_groups[0]
+
+
+def test_a_parameter_in_memory_that_is_read_only_is_named():
+    array = np.ones(2, np.float32)
+    array.flags.writeable = False
+    a = tl.nn.Parameter(tl.from_numpy(array))
+    optimizer = optim.SGD([a], lr=0.1)
+    a.grad = tl.ones(2)
+    with pytest.raises(OptimizerError, match=r"SGD\.step: parameter 0 lies in memory that is read-only"):
+        optimizer.step()
+
+
+def test_clipping_refuses_what_would_turn_the_gradients_round_and_is_silent_about_inf():
+    a = tl.tensor([1.0, 2.0], requires_grad=True)
+    a.grad = tl.tensor([1.0, float("inf")])
+    with pytest.raises(ValueError, match="max_norm is -1; expected a number >= 0"):
+        tl.nn.utils.clip_grad_norm_([a], -1)
+    assert tl.nn.utils.clip_grad_norm_([a], 1.0).item() == float("inf")

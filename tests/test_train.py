@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 import tensorlite as tl
 from tensorlite import _files, nn, optim
+from tensorlite._files import lock_folder
 from tensorlite.data import DataLoader, TensorDataset
 from tensorlite.errors import CheckpointError, DataError, TrainingError
 from tensorlite.optim import lr_scheduler
@@ -269,11 +271,26 @@ def test_the_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
         trainer(tmp_path, hidden=9).fit(blobs(), epochs=2, resume=True)
     with pytest.raises(CheckpointError, match=r"the callbacks \[\] and no scheduler"):
         trainer(tmp_path, callbacks=[EarlyStopping()]).fit(blobs(), epochs=2, resume=True)
+    it = trainer(tmp_path)
+    it.optimizer = tl.optim.AdamW(it.model.parameters())
+    with pytest.raises(CheckpointError, match=r"was written with the optimizer \w+, and this one is AdamW"):
+        it.fit(blobs(), epochs=2, resume=True)
     with pytest.raises(CheckpointError, match="not a checkpoint of a training run"):
         tl.save({"a": 1}, tmp_path / "x")
         trainer(tmp_path).fit(blobs(), epochs=2, resume=tmp_path / "x")
     with pytest.raises(CheckpointError, match="no such file"):
         trainer(tmp_path).fit(blobs(), epochs=2, resume=tmp_path / "absent")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs flock")
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    held = lock_folder(tmp_path)
+    assert held is not None
+    with pytest.raises(CheckpointError, match="another process is training in this folder"):
+        trainer(tmp_path).fit(blobs(), epochs=1)
+    os.close(held)
+    trainer(tmp_path).fit(blobs(), epochs=1)
+    trainer(tmp_path).fit(blobs(), epochs=2, resume=True)
 
 
 # ---- going on ------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+
 from tensorlite.kernels.philox.reference import COS, LOG, MULTIPLIER, SIN, WEYL, elements_per_block
 
 __all__ = ["block", "philox"]

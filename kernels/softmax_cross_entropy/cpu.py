@@ -241,7 +241,7 @@ def softmax_cross_entropy(
     n, c = x.shape
     losses = np.empty(n, dtype)
     grad = np.empty_like(x) if want_grad else None
-    filled = _NO_GRAD[dtype] if grad is None else grad
+    filled: Any = _NO_GRAD[dtype] if grad is None else grad
     mean, smoothing = reduction == "mean", float(label_smoothing)
     if n * (c + ROW) < 2 * GRAIN:
         bad, count, total = _small(x, t, w, ignore_index, smoothing, mean, c <= NARROW, losses, filled)

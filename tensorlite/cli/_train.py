@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -54,8 +56,15 @@ def run(args: argparse.Namespace) -> int:
     resume = getattr(args, "resume", False)
     quiet = getattr(args, "quiet", False)
     out, saved = _folder(args, resume)
-    config = _config(given, saved, out)
-    trainer, train, val = _prepare(config, out, quiet)
+    try:
+        config = _config(given, saved, out)
+        trainer, train, val = _prepare(config, out, quiet)
+    except BaseException:
+        if not resume and not hasattr(args, "out"):
+            with suppress(OSError):   # the folders that were made for it, if they are empty
+                out.rmdir()
+                out.parent.rmdir()
+        raise
     if not quiet:
         print(f"{config['model']} on {config['data']}: {len(train.dataset):,} samples to train with, "
               f"{0 if val is None else len(val.dataset):,} to validate; everything about this run is in {out}")
@@ -63,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         one = isinstance(resume, str) and Path(resume).is_file()
         trainer.fit(train, val, config["epochs"], resume=resume if one else bool(resume))
     except KeyboardInterrupt:
-        print(f"\ninterrupted after step {trainer.step}; go on with: tensorlite train --resume {out}")
+        print(f"\ninterrupted after step {trainer.step}; go on with: tensorlite train --resume {shlex.quote(str(out))}")
         return 130
     test = _build.data(config, train=False)
     from tensorlite import io
@@ -116,10 +125,16 @@ def _folder(args: argparse.Namespace, resume: Any) -> tuple[Path, dict[str, Any]
 
 
 def _fresh(parent: Path, stem: str) -> Path:
+    """A new folder; made at once, so that two runs that start together do not choose the same."""
+    parent.mkdir(parents=True, exist_ok=True)
     number = 1
-    while (parent / f"{stem}-{number}").exists():
-        number += 1
-    return parent / f"{stem}-{number}"
+    while True:
+        try:
+            (parent / f"{stem}-{number}").mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return parent / f"{stem}-{number}"
 
 
 def _prepare(config: dict[str, Any], out: Path, quiet: bool) -> tuple[Any, Any, Any]:

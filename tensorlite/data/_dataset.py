@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorlite import backends
 from tensorlite.engine.value import new, raw
-from tensorlite.errors import DataError, OutOfRangeError
+from tensorlite.errors import DataError, DTypeError, OutOfRangeError
 from tensorlite.ops.creation import asarray
 from tensorlite.random import Generator, permutation
 
@@ -97,7 +97,11 @@ class Subset:
 
     def __init__(self, dataset: Any, indices: Sequence[int] | Any) -> None:
         self.dataset = dataset
-        self.indices = np.asarray(raw(indices), dtype=np.int64).reshape(-1)
+        numbers = np.asarray(raw(indices))
+        if numbers.dtype.kind not in "iu" and numbers.size:   # a mask of bools would be taken for the numbers 0 and 1
+            hint = "; of a mask, pass np.flatnonzero(mask)" if numbers.dtype.kind == "b" else ""
+            raise DTypeError(f"Subset: indices are of the type {numbers.dtype}; expected integers, a sample's number each{hint}")
+        self.indices = numbers.astype(np.int64).reshape(-1)
         n = len(dataset)
         if self.indices.size and not (-n <= self.indices.min() and self.indices.max() < n):
             raise OutOfRangeError(f"Subset: indices go from {self.indices.min()} to {self.indices.max()}, but the data set "
@@ -133,7 +137,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | 
     (8, 2)
     """
     n = len(dataset)
-    fractions = any(isinstance(x, float) for x in lengths) and isclose(sum(lengths), 1) and min(lengths) >= 0
+    fractions = any(isinstance(x, (float, np.floating)) for x in lengths) and isclose(sum(lengths), 1) and min(lengths) >= 0
     if fractions:
         counts = [int(n * x + 1e-9) for x in lengths]
         for k in range(n - sum(counts)):
@@ -150,7 +154,11 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | 
 
 def _as_array(data: Any) -> Array:
     array = raw(data)
-    return array if backends.of_type(type(array)) is not None else np.asarray(array)
+    array = array if backends.of_type(type(array)) is not None else np.asarray(array)
+    if array.__class__ is np.ndarray and array.dtype.kind in "OUSMm":
+        raise DataError(f"TensorDataset: the data has the type {array.dtype}; expected numbers (give strings and such numbers of "
+                        "their own, or write a data set with __len__ and __getitem__)")
+    return array
 
 
 def _gather(array: Array, indices: Any) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tensorlite.data._dataset import ArrayDataset, Dataset
 from tensorlite.engine.value import Value, new, raw
-from tensorlite.errors import CheckpointError, DataError
+from tensorlite.errors import CheckpointError, DataError, OutOfRangeError, ShapeError
 from tensorlite.random import Generator, default_generator, fold_in, key, permutation
 
 __all__ = ["DataLoader", "collate"]
@@ -20,7 +20,8 @@ class DataLoader:
     Data sets made of arrays are gathered with one array operation per array and batch; other data sets are asked for one sample
     after another, which ``collate_fn`` (by default :func:`collate`) puts together. ``transform`` is one function or several,
     ``f(first_array, key) -> array``, applied before the data set's normalisation (see ``tensorlite.data.transforms``).
-    ``num_workers`` is accepted for PyTorch's sake and ignored: a batch of MNIST costs 20 microseconds here.
+    ``num_workers``, ``pin_memory`` and ``persistent_workers`` are accepted for PyTorch's sake and ignored: a batch of MNIST costs
+    20 microseconds here.
 
     :meth:`state_dict` says where the loader is, in the middle of an epoch too; after :meth:`load_state_dict` the next pass goes
     on there, with the same order and the same augmentation.
@@ -33,12 +34,13 @@ class DataLoader:
 
     def __init__(self, dataset: Any, batch_size: int = 1, shuffle: bool = False, sampler: Iterable[int] | None = None,
                  num_workers: int = 0, collate_fn: Callable[[list[Any]], Any] | None = None, drop_last: bool = False, *,
-                 generator: Generator | None = None, transform: Any = None, device: Any = None) -> None:
+                 generator: Generator | None = None, transform: Any = None, device: Any = None, pin_memory: bool = False,
+                 persistent_workers: bool = False) -> None:
         if not isinstance(dataset, Dataset):
             raise DataError(f"DataLoader: dataset is a {type(dataset).__name__}; expected something with __len__ and "
                             "__getitem__, such as TensorDataset(images, labels)")
-        if batch_size < 1:
-            raise DataError(f"DataLoader: batch_size is {batch_size}, expected at least 1")
+        if not hasattr(batch_size, "__index__") or batch_size < 1:
+            raise DataError(f"DataLoader: batch_size is {batch_size!r}, expected a whole number of at least 1")
         if sampler is not None and shuffle:
             raise DataError("DataLoader: a sampler and shuffle=True were given; leave out shuffle, as the sampler decides")
         self.dataset: Any = dataset
@@ -83,7 +85,11 @@ class DataLoader:
 
     def _new_order(self, generator: Generator) -> Any:
         if self.sampler is not None:
-            return np.asarray([int(i) for i in self.sampler], dtype=np.int64)
+            order, n = np.asarray([int(i) for i in self.sampler], dtype=np.int64), len(self.dataset)
+            if order.size and not (-n <= order.min() and order.max() < n):
+                raise OutOfRangeError(f"DataLoader: the sampler's numbers go from {order.min()} to {order.max()}, but the data set "
+                                      f"has {n} samples")
+            return order
         return np.asarray(raw(permutation(len(self.dataset), generator=generator))) if self.shuffle else None
 
     def _arrays(self, indices: Any, batch_key: Any) -> tuple[Any, ...]:
@@ -135,7 +141,11 @@ def collate(samples: Sequence[Any]) -> Any:
     """Samples as one batch: tensors, arrays and numbers stacked along a new first axis, inside tuples, lists and dicts."""
     first = samples[0]
     if isinstance(first, (Value, np.ndarray, np.generic)):
-        return new(np.stack([np.asarray(raw(s)) for s in samples]))
+        arrays = [np.asarray(raw(s)) for s in samples]
+        if len({a.shape for a in arrays}) > 1:
+            raise ShapeError(f"collate: the samples of a batch have the shapes {', '.join(sorted({str(a.shape) for a in arrays}))}; "
+                             "expected the same: pad or crop them, or give the DataLoader a collate_fn")
+        return new(np.stack(arrays))
     if isinstance(first, (bool, int)):
         return new(np.asarray(samples))
     if isinstance(first, float):

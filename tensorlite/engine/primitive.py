@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from tensorlite import backends
-from tensorlite.engine import inplace, tape
 from tensorlite._site import caller
 from tensorlite._state import _base, _current
+from tensorlite.engine import inplace, tape
 from tensorlite.engine.value import EVERYDAY, KIND, RAW, SCALAR, Provided, Value, new, wrap
 from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError, TensorliteError
 
@@ -244,7 +244,7 @@ class Primitive:
             if all(a is None for a in args):
                 raise DTypeError(f"{self.name}: {self.argument(0)} is None; expected a tensor, an array or a number" if args
                                  else f"{self.name}: no arguments were given")
-            args = tuple(Provided.asarray(a) if a is not None else None for a in args)   # type: ignore[attr-defined]
+            args = tuple(Provided.asarray(a) if a is not None else None for a in args)
             return self(*args, **options)
         (backend,) = found.values()
         kinds = {type(a.value if isinstance(a, Value) else a) for a in args} - {k for k, v in KIND.items() if v == SCALAR}

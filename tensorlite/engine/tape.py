@@ -7,8 +7,8 @@ from itertools import count
 from typing import Any
 
 from tensorlite import backends
-from tensorlite.engine import inplace
 from tensorlite._site import Site, caller, describe
+from tensorlite.engine import inplace
 from tensorlite.engine.value import Provided, Value, raw, wrap
 from tensorlite.errors import GradError, GraphFreedError, NotDifferentiableError
 
@@ -35,7 +35,7 @@ class Plan:
         if self.joint is not None:
             self.rules = ((self.joint, self._pick(op, self.joint, names, None, wanted, skip=2)),)
         else:
-            rules = []
+            rules: list[Any] = []
             for i in self.parents:
                 rule = op.vjps.get(names[i])
                 if rule is None:

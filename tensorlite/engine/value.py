@@ -1,7 +1,7 @@
 """The value that flows: a raw array at level 0, or a value of the level below, with its place on the tape."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tensorlite import backends
 
@@ -20,6 +20,21 @@ class Value:
     node: Any
     grad: Any
     extra: Any
+
+    if TYPE_CHECKING:   # what the engine's users rely on and tensorlite.Tensor has
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+        @property
+        def dtype(self) -> Any: ...
+        @property
+        def ndim(self) -> int: ...
+        @property
+        def device(self) -> str: ...
+        def detach(self) -> Any: ...
+        def clone(self) -> Any: ...
+        def to(self, *target: Any, **options: Any) -> Any: ...
+        def item(self) -> Any: ...
+        def numel(self) -> int: ...
 
 
 class Extra:
@@ -48,11 +63,12 @@ def extra_of(value: Value) -> Extra:
 class Provided:
     """What the layers above hand to the engine: the tensor classes and the few operations the tape itself needs."""
 
-    tensor: type = Value          # the everyday class, level 0
-    inner: type = Value           # the class of values above level 0
+    tensor: Any = Value           # the everyday class, level 0
+    inner: Any = Value            # the class of values above level 0
     add: Any = None               # add(x, y)
     sum_to: Any = None            # sum_to(x, shape): undo broadcasting
     cast: Any = None              # cast(x, dtype)
+    asarray: Any = None           # asarray(value): a level-0 tensor of anything
     ones_like: Any = None
     zeros_like: Any = None
     write_view: Any = None        # write_view(x, v, replay): x with the part that replay picks replaced by v

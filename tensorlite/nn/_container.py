@@ -10,7 +10,7 @@ from tensorlite.nn._activation import ReLU
 from tensorlite.nn._linear import Linear
 from tensorlite.nn._module import Module
 from tensorlite.nn._parameter import Parameter
-from tensorlite.ops.contraction import linear_relu_p
+from tensorlite.ops.contraction import linear_p, linear_relu_p
 
 
 class _Numbered(Module):
@@ -89,11 +89,6 @@ class _Numbered(Module):
         return out
 
 
-def _plain(module: Module, kind: type) -> bool:
-    """Whether the module is exactly of this kind, with no hooks and no forward of its own put on it: nothing sees its call."""
-    return module.__class__ is kind and module._hooks is None and "forward" not in module.__dict__
-
-
 class Sequential(_Numbered):
     """Modules one after the other: ``Sequential(a, b)`` or, with names, ``Sequential({"first": a, "second": b})``.
 
@@ -113,17 +108,22 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         own = self.__dict__
-        modules = [own[name] for name in self._module_names]
-        last = len(modules) - 1
-        skip = False
-        for k, module in enumerate(modules):
-            if skip:
-                skip = False
-            elif module.__class__ is Linear and k < last and _plain(module, Linear) and _plain(modules[k + 1], ReLU):
-                input = linear_relu_p(input, module.weight, module.bias)   # one node for the two
-                skip = True
+        linear = None   # a Linear that waits to see whether a ReLU follows
+        for name in self._module_names:
+            module = own[name]
+            # exactly of a kind, with no hooks and no forward of its own put on it: nothing sees that it is not called
+            kind = module.__class__ if module._hooks is None and "forward" not in module.__dict__ else None
+            if linear is not None:
+                if kind is ReLU:
+                    input, linear = linear_relu_p(input, linear.weight, linear.bias), None   # one node for the two
+                    continue
+                input, linear = linear_p(input, linear.weight, linear.bias), None
+            if kind is Linear:
+                linear = module
             else:
                 input = module(input)
+        if linear is not None:
+            input = linear_p(input, linear.weight, linear.bias)
         return input
 
 

@@ -64,6 +64,15 @@ class Module:
     def __init__(self) -> None:
         pass
 
+    def __copy__(self) -> Self:
+        """A module of its own with the same parameters, buffers and modules: what is added to one is not in the other."""
+        out = type(self).__new__(type(self))
+        own = self.__dict__
+        out.__dict__.update(own, **{k: dict(own[k]) for k in ("_param_names", "_buffer_names", "_module_names")})
+        if self._hooks is not None:
+            out.__dict__["_hooks"] = {kind: dict(hooks) for kind, hooks in self._hooks.items()}
+        return out
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._hooks is not None:
             return _hooks.call(self, self._hooks, args, kwargs)
@@ -261,9 +270,11 @@ class Module:
         own = dict(self._state())
         missing = [key for key in own if key not in state_dict]
         unexpected = [key for key in state_dict if key not in own]
-        values = {key: creation.asarray(state_dict[key]).detach() for key in own if key in state_dict}
+        values = {key: _as_tensor(key, state_dict[key]) for key in own if key in state_dict}
         wrong = [f"{key} has shape {tuple(value.shape)} in the state dict and {tuple(own[key].shape)} in the module"
                  for key, value in values.items() if tuple(value.shape) != tuple(own[key].shape)]
+        wrong += [f"{key} is {value.dtype} in the state dict and {own[key].dtype} in the module" for key, value in values.items()
+                  if _dtypes.kind(value.dtype) == "c" != _dtypes.kind(own[key].dtype)]
         if strict and missing:
             wrong.append(f"missing: {', '.join(missing)}")
         if strict and unexpected:
@@ -379,6 +390,14 @@ class Module:
         if not children and len(lines) <= 1:
             return f"{type(self).__name__}({extra})"
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines + children) + "\n)"
+
+
+def _as_tensor(key: str, value: Any) -> Tensor:
+    try:
+        return creation.asarray(value).detach()
+    except (TypeError, ValueError) as error:
+        raise StateDictError(f"load_state_dict: {key} is a {type(value).__name__} in the state dict; expected a tensor or an array "
+                             f"({error})") from None
 
 
 __all__ = ["IncompatibleKeys", "Module", "ModuleError", "StateDictError"]

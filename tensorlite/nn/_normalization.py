@@ -125,13 +125,15 @@ class BatchNorm1d(Module):
         factor = self.momentum
         if self.training and self.track_running_stats:
             counter = self.num_batches_tracked.value
-            counter += 1
-            factor = 1.0 / int(counter) if factor is None else factor
+            factor = 1.0 / (int(counter) + 1) if factor is None else factor
         by_batch = self.training or self.running_mean is None
         update = self.training or not by_batch
-        return F.batch_norm(input, self.running_mean if update else None, self.running_var if update else None, self.weight,
-                            self.bias,
-                            by_batch, 0.0 if factor is None else factor, self.eps)
+        out = F.batch_norm(input, self.running_mean if update else None, self.running_var if update else None, self.weight,
+                           self.bias,
+                           by_batch, 0.0 if factor is None else factor, self.eps)
+        if self.training and self.track_running_stats:
+            counter += 1   # not before: a batch that was refused does not count
+        return out
 
     def extra_repr(self) -> str:
         return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "

@@ -75,12 +75,15 @@ def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float, norm
     >>> tl.nn.utils.clip_grad_norm_(x, 1.0), x.grad
     (tensor(10.), tensor([0.6, 0.8]))
     """
+    if not max_norm >= 0:
+        raise ShapeError(f"clip_grad_norm_: max_norm is {max_norm}; expected a number >= 0")
     arrays = [p.grad.value for p in _listed(parameters) if p.grad is not None]
     total, out = _total(arrays, float(norm_type), error_if_nonfinite)
     factor = float(max_norm) / (total + 1e-6)
     if not factor >= 1:
-        for a in arrays:
-            a *= factor
+        with backends.backend_of(arrays[0]).quiet():   # a norm of inf makes nan of inf, and 0 of the rest
+            for a in arrays:
+                a *= factor
         inplace.wrote(arrays, "clip_grad_norm_")
     return out
 

@@ -296,7 +296,7 @@ def _einsum(xp: Any, *operands: Any, equation: str) -> Any:
     left, right = equation.split("->")
     terms = left.split(",")
     order = right + "".join(sorted(set(left) - set(right) - {","}))
-    product = None
+    product: Any = None
     for term, x in zip(terms, operands):
         for letter in set(term):
             while term.count(letter) > 1:

@@ -150,6 +150,8 @@ def cross_entropy(input: Array, target: Array, weight: Array | None = None, *, i
     kind = _dtypes.kind(target.dtype) if hasattr(target, "dtype") else "?"
     if kind not in "iuf":
         raise DTypeError(f"cross_entropy: target has dtype {getattr(target, 'dtype', type(target).__name__)}; expected integer class labels or floating probabilities")
+    if hasattr(input, "dtype") and _dtypes.kind(input.dtype) in "biu":   # their logarithms would be rounded to integers
+        raise DTypeError(f"cross_entropy: input has dtype {input.dtype}; expected floating logits: cast it, as with .float()")
     if kind == "f" or (target.ndim == input.ndim and tuple(target.shape) == tuple(input.shape) and input.ndim >= 1):
         return _soft(input, target, weight, reduction, label_smoothing)
     rows, labels = _rows_of("cross_entropy", input, target)

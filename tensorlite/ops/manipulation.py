@@ -442,7 +442,7 @@ def split(x: Array, split_size_or_sections: Any, /, axis: int = 0) -> tuple[Arra
         if size <= 0:
             raise ShapeError(f"split: pieces of length {size}; expected at least 1")
         lengths = tuple([min(size, n - start) for start in range(0, n, size)]) or (0,)
-    return split_p(x, lengths=lengths, axis=axis)   # type: ignore[no-any-return]
+    return split_p(x, lengths=lengths, axis=axis)
 
 
 @torch_names
@@ -470,7 +470,7 @@ def tensor_split(x: Array, indices_or_sections: Any, /, axis: int = 0) -> tuple[
         if count <= 0:
             raise ShapeError(f"tensor_split: {count} pieces; expected at least 1")
         lengths = tuple([n // count + (k < n % count) for k in range(count)])
-    return split_p(x, lengths=lengths, axis=axis)   # type: ignore[no-any-return]
+    return split_p(x, lengths=lengths, axis=axis)
 
 
 unstack_p = primitive("unstack", lambda xp, x, *, axis: tuple(
@@ -490,7 +490,7 @@ def unstack(x: Array, /, axis: int = 0) -> tuple[Array, ...]:
     """The slices along ``axis``, without it. Each is a view. (k, n, m) -> k times (n, m)"""
     if not x.ndim:
         raise ShapeError("unstack: a zero-dimensional tensor has no axis to go along")
-    return unstack_p(x, axis=axis_of("unstack", axis, x.ndim))   # type: ignore[no-any-return]
+    return unstack_p(x, axis=axis_of("unstack", axis, x.ndim))
 
 
 unbind = unstack

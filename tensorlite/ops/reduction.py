@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite._dtypes import as_dtype
-from tensorlite.engine.primitive import primitive
+from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import raw
 from tensorlite.ops._axes import Axis, check_axes, count_along, kept_shape
 from tensorlite.ops._names import torch_names
@@ -51,7 +51,7 @@ def _sum(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     return xp.sum(x, axis=axis, keepdims=keepdims)
 
 
-sum_p = primitive("sum", _sum, linear_in="x", check=check_axes("sum"))
+sum_p: Primitive = primitive("sum", _sum, linear_in="x", check=check_axes("sum"))
 sum_p.vjp(x=lambda g, axis, keepdims, x_shape: spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims))
 
 
@@ -75,7 +75,7 @@ def _mean(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     return xp.mean(x, axis=axis, keepdims=keepdims)
 
 
-mean_p = primitive("mean", _mean, linear_in="x", check=check_axes("mean"))
+mean_p: Primitive = primitive("mean", _mean, linear_in="x", check=check_axes("mean"))
 mean_p.vjp(x=lambda g, axis, keepdims, x_shape: spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims, mean=True))
 
 

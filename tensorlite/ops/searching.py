@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tensorlite.engine.primitive import primitive
+from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.ops._axes import check_axes
@@ -42,7 +42,7 @@ def _put_along_axis(xp: Any, g: Any, indices: Any, *, axis: int = -1, size: int,
 
 
 # out[..., indices[..., j, ...], ...] += g[..., j, ...] from zeros; ``unique`` promises that no place is named twice
-put_along_axis_p = primitive("put_along_axis", _put_along_axis, linear_in="g")
+put_along_axis_p: Primitive = primitive("put_along_axis", _put_along_axis, linear_in="g")
 put_along_axis_p.vjp(g=lambda h, indices, axis, unique: take_along_axis_p(h, indices, axis=axis, unique=unique))
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensorlite.engine.primitive import primitive
+from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.ops._axes import Axis, check_axes, kept_shape
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.elementwise import mul_p, neg_p, sub_p
@@ -36,7 +36,7 @@ softmax_p.vjp(x=lambda g, out, axis: softmax_grad_p(g, out, axis=axis))
 softmax_p.jvp(x=lambda t, out, axis: softmax_grad_p(t, out, axis=axis))   # its Jacobian is symmetric
 
 # y (g - Σ g y)
-softmax_grad_p = primitive("softmax_grad", lambda xp, g, y, *, axis: y * (g - xp.sum(g * y, axis=axis, keepdims=True)),
+softmax_grad_p: Primitive = primitive("softmax_grad", lambda xp, g, y, *, axis: y * (g - xp.sum(g * y, axis=axis, keepdims=True)),
                            linear_in="g")
 softmax_grad_p.vjp(
     g=lambda h, y, axis: softmax_grad_p(h, y, axis=axis),
@@ -67,7 +67,7 @@ log_softmax_p = primitive("log_softmax", _log_softmax, check=check_axes("log_sof
 log_softmax_p.vjp(x=lambda g, out, axis: log_softmax_grad_p(g, out, axis=axis))
 
 # g - exp(y) Σ g
-log_softmax_grad_p = primitive("log_softmax_grad", lambda xp, g, y, *, axis: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True),
+log_softmax_grad_p: Primitive = primitive("log_softmax_grad", lambda xp, g, y, *, axis: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True),
                                linear_in="g")
 log_softmax_grad_p.vjp(
     g=lambda h, y, axis: sub_p(h, sum_p(mul_p(h, exp_p(y)), axis=axis, keepdims=True)),
@@ -109,7 +109,7 @@ def _weights(xp: Any, x: Any, total: Any, *, axis: Axis, keepdims: bool) -> Any:
 
 
 # exp(x - logsumexp(x)): softmax(x) again, at the cost of one pass
-weights_p = primitive("logsumexp_weights", _weights)
+weights_p: Primitive = primitive("logsumexp_weights", _weights)
 weights_p.vjp(
     x=lambda g, out: mul_p(g, out),
     total=lambda g, out, axis, keepdims: neg_p(sum_p(mul_p(g, out), axis=axis, keepdims=keepdims)))

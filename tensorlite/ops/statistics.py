@@ -4,7 +4,7 @@ from __future__ import annotations
 from math import isinf
 from typing import Any
 
-from tensorlite.engine.primitive import primitive
+from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.errors import DTypeError
 from tensorlite.ops._axes import Axis, check_axes, count_along
 from tensorlite.ops._names import torch_names
@@ -66,7 +66,7 @@ def _restore_axes(xp: Any, g: Any, *, axis: tuple[int, ...], shape: tuple[int, .
     return xp.permute_dims(xp.reshape(g, tuple(shape[a] for a in order)), back)
 
 
-restore_axes_p = primitive("restore_axes", _restore_axes, linear_in="g")
+restore_axes_p: Primitive = primitive("restore_axes", _restore_axes, linear_in="g")
 restore_axes_p.vjp(g=lambda h, axis: flatten_axes_p(h, axis=axis))
 
 

@@ -69,6 +69,10 @@ class Optimizer:
         self._pending: dict[Any, dict[str, Any]] = {}   # loaded state, until it is next needed
         if isinstance(params, Value):
             raise OptimizerError(f"{type(self).__name__}: params is a single tensor; expected a list of tensors or of groups")
+        if not hasattr(params, "__iter__"):
+            hint = "; pass its .parameters()" if hasattr(params, "parameters") else ""
+            raise OptimizerError(f"{type(self).__name__}: params is a {type(params).__name__}; expected a list of tensors or of "
+                                 f"groups{hint}")
         listed = list(params)
         if not listed:
             raise OptimizerError(f"{type(self).__name__}: there are no parameters; model.parameters() was empty, or has been "
@@ -80,6 +84,9 @@ class Optimizer:
         """Add parameters with settings of their own."""
         name = type(self).__name__
         group = dict(param_group)
+        if "params" not in group:
+            raise OptimizerError(f"{name}: a group has no 'params', only {', '.join(map(repr, group)) or 'nothing'}; expected "
+                                 "{'params': [...], 'lr': ...}")
         params = group["params"]
         params = [params] if isinstance(params, Value) else list(params)
         params = [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in params]
@@ -101,7 +108,11 @@ class Optimizer:
         group["params"] = params
         for key, value in self.defaults.items():
             group.setdefault(key, value)
-        self.check(group)
+        try:
+            self.check(group)
+        except TypeError as error:
+            settings = ", ".join(f"{k}={v!r}" for k, v in group.items() if k != "params")
+            raise OptimizerError(f"{name}: a setting is no number ({error}), among {settings}") from None
         self.param_groups.append(group)
         self._packs.append([])
         self._held += params
@@ -178,6 +189,9 @@ class Optimizer:
             if tuple(p.grad.value.shape) != tuple(p.value.shape):
                 raise ShapeError(f"{type(self).__name__}.step: parameter {i} has shape {tuple(p.value.shape)}, and its gradient "
                                  f"{tuple(p.grad.value.shape)}; they must be the same")
+            if not getattr(getattr(p.value, "flags", None), "writeable", True):
+                raise OptimizerError(f"{type(self).__name__}.step: parameter {i} lies in memory that is read-only (a NumPy array "
+                                     "with writeable=False?); make it from a copy")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients (or set them to zeros)."""
@@ -286,6 +300,10 @@ class Optimizer:
         self._packs = [[] for _ in mine]
 
     def _copied(self, p: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
+        foreign = [kind for kind in entry if kind != "step" and kind not in self.kinds]
+        if foreign:
+            raise OptimizerError(f"{type(self).__name__}.load_state_dict: the saved state has {', '.join(map(str, foreign))}, where "
+                                 f"this optimizer keeps {', '.join(self.kinds)}; it is the state of another optimizer")
         out: dict[str, Any] = {"step": int(entry.get("step", 0) or 0)}
         for kind, value in entry.items():
             if kind == "step" or value is None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tensorlite import random
 from tensorlite._dtypes import kind
-from tensorlite._files import write_atomic
+from tensorlite._files import lock_folder, write_atomic
 from tensorlite._state import no_grad
 from tensorlite.backends import backend_for_device, backend_of
 from tensorlite.data import DataLoader, random_split
@@ -71,6 +71,10 @@ class Trainer:
                  checkpoint_every: int | None = None, config: Mapping[str, Any] | None = None, progress: bool = True) -> None:
         if scheduler_step not in ("epoch", "step"):
             raise TrainingError(f"Trainer: scheduler_step is {scheduler_step!r}, expected 'epoch' or 'step'")
+        if grad_clip is not None and not grad_clip > 0:
+            raise TrainingError(f"Trainer: grad_clip is {grad_clip}, expected a number above 0, or None not to clip")
+        if checkpoint_every is not None and checkpoint_every < 1:
+            raise TrainingError(f"Trainer: checkpoint_every is {checkpoint_every}, expected a number of steps from 1 up, or None")
         self.model, self.optimizer, self.loss, self.callbacks = model, optimizer, loss, list(callbacks)
         self.device = None if device is None else str(device)
         self.scheduler, self.scheduler_step, self.grad_clip = scheduler, scheduler_step, grad_clip
@@ -100,8 +104,26 @@ class Trainer:
         interrupted.
 
         Ctrl-C saves a checkpoint after the present step and raises ``KeyboardInterrupt``. Errors: ``TrainingError`` for a loss
-        that is not finite, ``CheckpointError`` for a checkpoint that cannot be read, written, or is of another model.
+        that is not finite, ``CheckpointError`` for a checkpoint that cannot be read, written, or is of another model, and where
+        another process trains in the same folder.
         """
+        locked = self._lock()
+        try:
+            return self._fit(train, val, epochs, batch_size, resume)
+        finally:
+            if locked is not None:
+                os.close(locked)
+
+    def _lock(self) -> int | None:
+        """Keep other processes out of the run's folder; two would take each other's checkpoints for their own."""
+        if self.out is None:
+            return None
+        try:
+            return lock_folder(self.out)
+        except BlockingIOError:
+            raise CheckpointError(f"{self.out}: another process is training in this folder; wait for it, or choose another") from None
+
+    def _fit(self, train: Any, val: Any, epochs: int, batch_size: int, resume: bool | str | os.PathLike[str]) -> History:
         train, val = _loaders(train, val, batch_size)
         self._sums, self.stop, self._interrupted = {}, False, False
         if resume:
@@ -270,7 +292,8 @@ class Trainer:
             "model": dict(model), "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "random": random.get_rng_state(), "loader": train.state_dict() if hasattr(train, "state_dict") else None,
-            "trainer": {"epoch": self.epoch, "step": self.step, "best": self.best, "stop": self.stop, "sums": self._sums},
+            "trainer": {"epoch": self.epoch, "step": self.step, "best": self.best, "stop": self.stop, "sums": self._sums,
+                        "optimizer": type(self.optimizer).__name__},
             "callbacks": [[type(callback).__name__, state] for callback, state in self._with_state()],
             "history": self.history.records, "config": self.config,
         }
@@ -292,7 +315,8 @@ class Trainer:
         try:
             self._restore(state, train)
         except (TensorliteError, KeyError, RuntimeError, TypeError, IndexError) as error:
-            raise CheckpointError(f"{path}: the checkpoint is of another model, optimizer or set of callbacks ({error}); "
+            reason = f"it lacks {error}" if type(error) is KeyError else error
+            raise CheckpointError(f"{path}: the checkpoint is of another model, optimizer or set of callbacks ({reason}); "
                                   "make them as they were when it was written") from error
 
     def _restore(self, state: dict[str, Any], train: Any) -> None:
@@ -301,18 +325,21 @@ class Trainer:
         if names != kept or (state["scheduler"] is None) != (self.scheduler is None):
             with_one = "no" if state["scheduler"] is None else "a"
             raise CheckpointError(f"the checkpoint has the callbacks {kept} and {with_one} scheduler")
+        mine, kept_by = type(self.optimizer).__name__, state["trainer"].get("optimizer")
+        if kept_by not in (None, mine):
+            raise CheckpointError(f"the checkpoint was written with the optimizer {kept_by}, and this one is {mine}")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
-        for callback, (_, mine) in zip(callbacks, state["callbacks"]):
-            callback.load_state_dict(mine)
+        for callback, (_, kept_state) in zip(callbacks, state["callbacks"]):
+            callback.load_state_dict(kept_state)
         if state["loader"] is not None and hasattr(train, "load_state_dict"):
             train.load_state_dict(state["loader"])
         random.set_rng_state(state["random"])
-        mine = state["trainer"]
-        self.epoch, self.step, self.best = mine["epoch"], mine["step"], mine["best"]
-        self.stop, self._sums = mine["stop"], mine["sums"]
+        own = state["trainer"]
+        self.epoch, self.step, self.best = own["epoch"], own["step"], own["best"]
+        self.stop, self._sums = own["stop"], own["sums"]
         self.history = History(state["history"])
 
     def _write_config(self, epochs: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import tensorlite.kernels
 from tensorlite.kernels import load
 

@@ -6,6 +6,7 @@ import zlib
 import array_api_strict
 import numpy as np
 import pytest
+
 from tensorlite.kernels import load
 
 SHAPES = [(16, 10), (16,), (), (0, 3), (1,), (5, 3, 2), (257,)]

@@ -10,10 +10,10 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
-from tensorlite.kernels import philox
-from tensorlite.kernels.philox.reference import reference
 
 from tensorlite import kernels
+from tensorlite.kernels import philox
+from tensorlite.kernels.philox.reference import reference
 
 module = importlib.import_module("tensorlite.kernels.philox.reference")
 SEED, STREAM = 0x123456789ABCDEF0, 0xFEDCBA9876543210

@@ -6,6 +6,7 @@ import zlib
 import array_api_strict
 import numpy as np
 import pytest
+
 from tensorlite.kernels import load
 
 KERNEL = load("softmax_cross_entropy")
