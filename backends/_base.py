@@ -16,7 +16,8 @@ class Backend:
     ``array_type``: the class of its arrays; arrays are found by it, with one dictionary look-up.
     ``scalar_types``: classes its functions may return instead of an array; they are turned into arrays.
     ``devices``: the device strings' first part it answers to, such as ``"cpu"``.
-    ``capabilities``: what it has beyond the standard, out of ``{"inplace", "strides", "float16", "bfloat16", "numpy-functions"}``.
+    ``capabilities``: what it has beyond the standard, out of ``"inplace"``, ``"strides"``, ``"float16"``, ``"bfloat16"`` and
+    ``"numpy-functions"``.
     ``implementations``: an operation's name -> a function of raw arrays that replaces the reference written over ``xp``:
     the fused kernels, and whatever the library can do better than the standard's composition.
     """
@@ -30,7 +31,8 @@ class Backend:
     implementations: Mapping[str, Callable[..., Any]] = {}
 
     def implementation(self, name: str, reference: Callable[..., Any] | str) -> Callable[..., Any]:
-        """What runs the operation here. Asked for once per operation; ``reference`` takes ``xp`` first, or names a function of ``xp``."""
+        """What runs the operation here. Asked for once per operation; ``reference`` takes ``xp`` first, or names a function of
+        ``xp``."""
         found = self.implementations.get(name)
         if found is not None:
             return found
@@ -61,7 +63,8 @@ class Backend:
         return array
 
     def exclusive(self, array: Array, held: int) -> bool:
-        """Whether nobody holds the array or its memory beyond the ``held`` variables the caller knows of, so that it may be kept uncopied."""
+        """Whether nobody holds the array or its memory beyond the ``held`` variables the caller knows of, so that it may be kept
+        uncopied."""
         return False
 
     def assign(self, target: Array, index: Any, value: Any) -> None:

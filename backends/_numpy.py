@@ -41,8 +41,10 @@ class NumpyBackend(Backend):
     devices = ("cpu",)
     capabilities = frozenset({"inplace", "strides", "float16", "bfloat16", "numpy-functions"})
 
-    implementations = {**_numpy_nn.IMPLEMENTATIONS, **_numpy_indexing.IMPLEMENTATIONS, **_numpy_elementwise.IMPLEMENTATIONS,
-                       **_numpy_contraction.IMPLEMENTATIONS, **_numpy_reduction.IMPLEMENTATIONS, **_numpy_searching.IMPLEMENTATIONS}
+    implementations = {
+        **_numpy_nn.IMPLEMENTATIONS, **_numpy_indexing.IMPLEMENTATIONS, **_numpy_elementwise.IMPLEMENTATIONS,
+        **_numpy_contraction.IMPLEMENTATIONS, **_numpy_reduction.IMPLEMENTATIONS, **_numpy_searching.IMPLEMENTATIONS,
+    }
 
     def implementation(self, name: str, reference: Any) -> Any:
         found = super().implementation(name, reference)

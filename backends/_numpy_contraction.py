@@ -118,5 +118,8 @@ def scale_rows(g: Any, grad: Any) -> Any:
     return np.multiply(g.reshape(-1, 1), grad)
 
 
-IMPLEMENTATIONS = {"linear_relu_backward": linear_relu_backward, "linear_relu": linear_relu, "linear_backward": linear_backward, "matmul": matmul, "sum_to": sum_to, "ones_like": ones_like, "linear": linear, "einsum": einsum, "softmax_cross_entropy": softmax_cross_entropy,
-                   "cross_entropy_loss": cross_entropy_loss, "scale_rows": scale_rows}
+IMPLEMENTATIONS: dict[str, Any] = {
+    "matmul": matmul, "linear": linear, "linear_backward": linear_backward, "linear_relu": linear_relu,
+    "linear_relu_backward": linear_relu_backward, "einsum": einsum, "sum_to": sum_to, "ones_like": ones_like,
+    "softmax_cross_entropy": softmax_cross_entropy, "cross_entropy_loss": cross_entropy_loss, "scale_rows": scale_rows,
+}

@@ -72,7 +72,8 @@ def _relu(x: Any) -> Any:
 
 
 def _relu_backward(g: Any, out: Any) -> Any:
-    """g where out > 0, else 0, whatever g: a product would turn an infinite g into NaN where out is 0. All three ways give the same bits."""
+    """g where out > 0, else 0, whatever g: a product would turn an infinite g into NaN where out is 0. All three ways give the
+    same bits."""
     bits = _BITS.get(out.dtype)
     if out.size <= SMALL or bits is None or g.dtype != out.dtype or not (g.flags.c_contiguous and out.flags.c_contiguous):
         if "numba" in sys.modules:   # if something has paid for importing it

@@ -135,5 +135,7 @@ def _copy(x: Any) -> Any:
     return x.copy(order="K")
 
 
-IMPLEMENTATIONS: dict[str, Any] = {"getitem": _getitem, "put": _put, "put_add": _put_add, "winners": _winners, "write_view": _write_view,
-                   "zeros_of": _zeros_of, "diagonal": _diagonal, "pad": _pad, "clone": _copy}
+IMPLEMENTATIONS: dict[str, Any] = {
+    "getitem": _getitem, "put": _put, "put_add": _put_add, "winners": _winners, "write_view": _write_view,
+    "zeros_of": _zeros_of, "diagonal": _diagonal, "pad": _pad, "clone": _copy,
+}

@@ -218,13 +218,11 @@ def _vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: float
     if isinf(ord):
         if ord > 0 and not x.size:
             return _add_reduce(x, axis, None, None, keepdims)
-        return (np.maximum if ord > 0 else np.minimum).reduce(np.abs(x), axis, None, None, keepdims)
+        return (_maximum_reduce if ord > 0 else _minimum_reduce)(np.abs(x), axis, None, None, keepdims)
     if ord == 2:
         with np.errstate(over="ignore", under="ignore"):
-            if axis is None and not keepdims:
-                total = np.vdot(x, x)
-            else:
-                total = _add_reduce(np.multiply(x, x), axis, None, None, keepdims)
+            total = (np.vdot(x, x) if axis is None and not keepdims
+                     else _add_reduce(np.multiply(x, x), axis, None, None, keepdims))
         smallest, largest = _minimum_reduce(total, None, initial=np.inf), _maximum_reduce(total, None, initial=0)
         if smallest > _LEAST[total.dtype.char] and largest < np.inf:
             return np.sqrt(total)
@@ -232,7 +230,7 @@ def _vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: float
     size = np.abs(x)
     if not x.size and ord > 0:
         return _add_reduce(size, axis, None, None, keepdims)
-    scale = (np.maximum if ord > 0 else np.minimum).reduce(size, axis, None, None, True)
+    scale = (_maximum_reduce if ord > 0 else _minimum_reduce)(size, axis, None, None, True)
     scale = np.where((scale == 0) | np.isinf(scale), scale.dtype.type(1), scale)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
         total = _add_reduce((size / scale) ** ord, axis, None, None, True)

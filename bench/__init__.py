@@ -1,1 +1,4 @@
-"""Side-by-side measurements: ``python -m bench``. Every figure is a median, every ratio is ours over the peer's in the same run."""
+"""Side-by-side measurements: ``python -m bench``.
+
+Every figure is a median, every ratio is ours over the peer's in the same run.
+"""

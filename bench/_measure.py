@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 ROUNDS = 15
@@ -48,7 +49,8 @@ def compare(name: str, candidates: dict[str, Callable[[], Any]], *, rounds: int 
                 times[label].append((time.perf_counter() - start) / n)
             finally:
                 gc.enable()
-    result = Result(name=name, seconds={label: statistics.median(t) for label, t in times.items()}, rounds=rounds, goal=goal, note=note)
+    medians = {label: statistics.median(t) for label, t in times.items()}
+    result = Result(name=name, seconds=medians, rounds=rounds, goal=goal, note=note)
     result["spread"] = {label: (min(t), max(t)) for label, t in times.items()}
     result["ratios"] = {label: statistics.median(a / b for a, b in zip(times["tensorlite"], times[label]))
                         for label in labels if label != "tensorlite"}
@@ -90,18 +92,14 @@ def machine() -> dict[str, Any]:
     import numpy
     found: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "python": platform.python_version(), "cpu": platform.machine(),
                              "cores": os.cpu_count(), "load": os.getloadavg()[0], "numpy": numpy.__version__}
-    try:
-        with open("/proc/cpuinfo") as lines:
-            found["cpu"] = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
+    with suppress(OSError, StopIteration), open("/proc/cpuinfo") as lines:
+        found["cpu"] = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     for module in ("torch", "jax", "numba", "tensorlite"):
         if module in sys.modules:
             found[module] = sys.modules[module].__version__
-    try:
-        found["commit"] = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        pass
+    with suppress(OSError, subprocess.CalledProcessError):
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        found["commit"] = commit.stdout.strip()
     return found
 
 

@@ -49,7 +49,8 @@ def theirs(x: Any, y: Any) -> Callable[[], None]:
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(784, HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, 10))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y)), batch_size=BATCH, shuffle=True)
+    data = torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y))
+    loader = torch.utils.data.DataLoader(data, batch_size=BATCH, shuffle=True)
 
     def epoch() -> None:
         for inputs, labels in loader:

@@ -22,13 +22,15 @@ def run(peers: list[str]) -> list[Result]:
 
         def importing(statement: str) -> Any:
             def once() -> int:
-                done = subprocess.run([sys.executable, "-c", statement + REPORT], env=environment, capture_output=True, text=True, check=True)
+                done = subprocess.run([sys.executable, "-c", statement + REPORT], env=environment, capture_output=True, text=True,
+                                      check=True)
                 return int(done.stdout)
             return once
         candidates = {"tensorlite": importing("import tensorlite"), "numpy": importing("import numpy")}
         candidates.update({peer: importing(f"import {peer}") for peer in peers})
         memory = {label: once() for label, once in candidates.items()}
         note = ", ".join(f"{label} {kib / 1024:.0f} MiB" for label, kib in memory.items())
-        results.append(compare("import, a fresh process", candidates, rounds=9, seconds=0.0, note=f"peak memory: {note} (goal: 1.5 of NumPy's time)"))
+        results.append(compare("import, a fresh process", candidates, rounds=9, seconds=0.0,
+                               note=f"peak memory: {note} (goal: 1.5 of NumPy's time)"))
         print(f"  peak memory: {note}")
     return results

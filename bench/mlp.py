@@ -33,7 +33,8 @@ def ours(sizes: tuple[int, ...], batch: int, method: str) -> Callable[[], Any]:
     with tl.no_grad():
         for p, w in zip(model.parameters(), weights):
             p.copy_(tl.tensor(w))
-    optimizer: Any = tl.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9) if method == "sgd" else tl.optim.Adam(model.parameters(), lr=1e-4)
+    optimizer: Any = (tl.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9) if method == "sgd"
+                      else tl.optim.Adam(model.parameters(), lr=1e-4))
     inputs, labels = tl.tensor(x), tl.tensor(y)
     loss_of = tl.nn.CrossEntropyLoss()
 
@@ -57,7 +58,8 @@ def torch_eager(sizes: tuple[int, ...], batch: int, method: str) -> Callable[[],
     with torch.no_grad():
         for p, w in zip(model.parameters(), weights):
             p.copy_(torch.tensor(w))
-    optimizer: Any = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9) if method == "sgd" else torch.optim.Adam(model.parameters(), lr=1e-4)
+    optimizer: Any = (torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9) if method == "sgd"
+                      else torch.optim.Adam(model.parameters(), lr=1e-4))
     inputs, labels = torch.tensor(x), torch.tensor(y)
     loss_of = torch.nn.CrossEntropyLoss()
 

@@ -25,7 +25,8 @@ def _cases(lib: Any, tensor: Callable[[Any], Any], leaf: Callable[[Any], Any]) -
     def both() -> Any:
         chain().sum().backward()
         w.grad = None
-    return {"add, no gradient": lambda: x + y, "mul, recorded": lambda: w * y, "matmul, recorded": lambda: w @ y, "sum, recorded": lambda: w.sum(),
+    return {"add, no gradient": lambda: x + y, "mul, recorded": lambda: w * y,
+            "matmul, recorded": lambda: w @ y, "sum, recorded": lambda: w.sum(),
             f"{CHAIN} ops forward and backward": both}
 
 
@@ -36,4 +37,5 @@ def run(peers: list[str]) -> list[Result]:
     if "torch" in peers:
         import torch
         theirs = _cases(torch, torch.tensor, lambda a: torch.tensor(a, requires_grad=True))
-    return [compare(f"op overhead: {name}", {"tensorlite": run_, **({"torch": theirs[name]} if theirs else {})}) for name, run_ in ours.items()]
+    return [compare(f"op overhead: {name}", {"tensorlite": run_, **({"torch": theirs[name]} if theirs else {})})
+            for name, run_ in ours.items()]

@@ -30,7 +30,8 @@ class Kernel:
     name: the name backends find it by.
     reference: ``reference(xp, *arrays, **options)``, plain code over an array namespace; every variant is compared with it.
     cost: ``cost(*arrays, **options) -> Cost``, from shapes and dtypes alone.
-    cpu: ``"package.module:function"`` of the CPU version, with the reference's arguments but for ``xp``; imported when first asked for.
+    cpu: ``"package.module:function"`` of the CPU version, with the reference's arguments but for ``xp``; imported when first
+        asked for.
     """
 
     def __init__(self, name: str, reference: Callable[..., Any], cost: Callable[..., Cost], cpu: str | None = None) -> None:

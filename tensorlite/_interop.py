@@ -97,4 +97,5 @@ def _size(a: Any, axis: int | None = None) -> int:
     return int(a.numel() if axis is None else a.shape[axis])
 
 
-_SPECIAL: dict[str, Any] = {"split": _split, "pad": _pad, "take": _take, "size": _size, "shape": lambda a: a.shape, "ndim": lambda a: a.ndim}
+_SPECIAL: dict[str, Any] = {"split": _split, "pad": _pad, "take": _take, "size": _size,
+                            "shape": lambda a: a.shape, "ndim": lambda a: a.ndim}

@@ -21,12 +21,13 @@ __array_api_version__ = "2024.12"
 
 @torch_names
 def isdtype(dtype: Any, kind: Any) -> bool:
-    """Whether a dtype is of a kind: ``"bool"``, ``"integral"``, ``"real floating"``, ``"numeric"``, ..., a dtype, or a tuple of them."""
+    """Whether a dtype is of a kind: ``"bool"``, ``"integral"``, ``"real floating"``, ``"numeric"``, ..., a dtype, or a tuple of
+    them."""
     if isinstance(kind, tuple):
         return any(isdtype(dtype, k) for k in kind)
     letter = _dtypes.kind(as_dtype(dtype))
-    letters = {"bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu", "real floating": "f", "complex floating": "c",
-               "numeric": "iufc"}
+    letters = {"bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu", "real floating": "f",
+               "complex floating": "c", "numeric": "iufc"}
     if isinstance(kind, str) and kind in letters:
         return letter in letters[kind]
     if isinstance(kind, str) and not _dtypes.is_name(kind):
@@ -86,11 +87,13 @@ class _Info:
     def default_dtypes(self, *, device: Any = None) -> dict[str, Any]:
         """What Python numbers become."""
         real = _dtypes.get_default_dtype()
-        return {"real floating": real, "complex floating": np.result_type(real, np.complex64), "integral": _dtypes.int64, "indexing": _dtypes.int64}
+        return {"real floating": real, "complex floating": np.result_type(real, np.complex64),
+                "integral": _dtypes.int64, "indexing": _dtypes.int64}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, Any]:
         """Every dtype of the standard, or those of a kind."""
-        names = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "complex64", "complex128")
+        names = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64",
+                 "complex64", "complex128")
         return {n: np.dtype(n) for n in names if kind is None or isdtype(np.dtype(n), kind)}
 
 

@@ -25,7 +25,8 @@ def search_path(path: Iterable[str]) -> list[str]:
 
 
 def caller(depth: int = 1) -> Site:
-    """The innermost frame outside the library, the ``depth`` nearest ones being known to be inside: each one looked at costs 50 ns."""
+    """The innermost frame outside the library, the ``depth`` nearest ones being known to be inside: each one looked at costs
+    50 ns."""
     frame = sys._getframe(depth)
     while True:
         code = frame.f_code

@@ -108,7 +108,8 @@ def is_grad_enabled() -> bool:
 
 
 class config(changed):
-    """Settings for the code inside: ``config(strict_nan=True)`` keeps 0 x inf = nan in gradients instead of masking zero cotangents.
+    """Settings for the code inside: ``config(strict_nan=True)`` keeps 0 x inf = nan in gradients instead of masking zero
+    cotangents.
 
     >>> import tensorlite as tl
     >>> with tl.config(strict_nan=True):

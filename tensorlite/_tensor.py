@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tensorlite import _dtypes, autograd, backends
+from tensorlite._shown import Size, show, unpickle
 from tensorlite.engine import inplace
-from tensorlite.engine.value import Value, everyday, extra_of, new, provide, raw, wrap
+from tensorlite.engine.value import Value, everyday, extra_of, provide, raw, wrap
 from tensorlite.errors import DTypeError, GradError, ShapeError
 from tensorlite.ops import (
     activation,
@@ -30,20 +31,6 @@ from tensorlite.ops import (
     statistics,
 )
 from tensorlite.ops import inplace as inplace_methods
-
-
-class _Size(int):
-    """The number of elements, which also answers PyTorch's ``x.size()`` and ``x.size(dim)``."""
-
-    _shape: tuple[int, ...]
-
-    def __new__(cls, shape: tuple[int, ...]) -> _Size:
-        self = int.__new__(cls, prod(shape))
-        self._shape = shape
-        return self
-
-    def __call__(self, dim: int | None = None) -> Any:
-        return self._shape if dim is None else self._shape[manipulation.axis_of("size", dim, len(self._shape))]
 
 
 @everyday
@@ -121,9 +108,10 @@ class Tensor(Value):
         return self.shape[0]
 
     @property
-    def size(self) -> _Size:
-        """The number of elements (the standard's property); called, PyTorch's method: ``size()`` is the shape, ``size(0)`` a length."""
-        return _Size(self.shape)
+    def size(self) -> Size:
+        """The number of elements (the standard's property); called, PyTorch's method:
+        ``size()`` is the shape, ``size(0)`` a length."""
+        return Size(self.shape)
 
     def dim(self) -> int:
         """The number of axes."""
@@ -153,14 +141,15 @@ class Tensor(Value):
 
     # ---- gradients ---------------------------------------------------------------------------------------------------
 
-    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, *, inputs: Any = None) -> None:
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, *,
+                 inputs: Any = None) -> None:
         """Add d self / d leaf, times ``gradient``, to the ``.grad`` of every leaf (or of ``inputs`` only).
 
-        ``gradient`` has self's shape and may be left out for a scalar, where it is 1. The saved values are freed on the way unless
-        ``retain_graph``; with ``create_graph`` the gradients can be differentiated again.
+        ``gradient`` has self's shape and may be left out for a scalar, where it is 1. The saved values are freed on the way
+        unless ``retain_graph``; with ``create_graph`` the gradients can be differentiated again.
 
-        Errors: ``GradError`` if self is no scalar and no gradient was given, or nothing requires a gradient; ``ShapeError`` if the
-        gradient's shape differs; ``GraphFreedError`` for a second backward; ``InplaceError`` if a saved value was changed.
+        Errors: ``GradError`` if self is no scalar and no gradient was given, or nothing requires a gradient; ``ShapeError`` if
+        the gradient's shape differs; ``GraphFreedError`` for a second backward; ``InplaceError`` if a saved value was changed.
 
         >>> import tensorlite as tl
         >>> x = tl.tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -174,7 +163,8 @@ class Tensor(Value):
         if requires_grad == self.tracked:
             return self
         if self.node is not None:
-            raise GradError("requires_grad can only be switched off on leaves; this tensor is the result of an operation: use detach()")
+            raise GradError("requires_grad can only be switched off on leaves; this tensor is the result of an operation: "
+                            "use detach()")
         if requires_grad and not _dtypes.is_differentiable(self.dtype):
             raise DTypeError(f"only floating and complex tensors can require a gradient, and this one has dtype {self.dtype}; "
                              "make it floating first, for example with .to(tensorlite.float32)")
@@ -311,7 +301,8 @@ class Tensor(Value):
         return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
 
     def to(self, *target: Any, device: Any = None, dtype: Any = None, copy: bool = False, non_blocking: bool = False) -> Tensor:
-        """The tensor on another device or of another dtype: ``to("cuda")``, ``to(tl.float64)``, ``to(other)``; itself if nothing changes."""
+        """The tensor on another device or of another dtype: ``to("cuda")``, ``to(tl.float64)``, ``to(other)``;
+        itself if nothing changes."""
         for t in target:
             if isinstance(t, Tensor):
                 device, dtype = t.device, t.dtype
@@ -337,7 +328,7 @@ class Tensor(Value):
     def __repr__(self) -> str:
         if self.level:
             return f"tensor(<level {self.level}>, value={self.value!r})"
-        return _show(self)
+        return show(self)
 
     def __format__(self, spec: str) -> str:
         if not self.ndim and spec:
@@ -351,7 +342,8 @@ class Tensor(Value):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None:
-            raise GradError("deepcopy: only leaves can be deep-copied; this tensor is the result of an operation: use .detach() or .clone()")
+            raise GradError("deepcopy: only leaves can be deep-copied; this tensor is the result of an operation: "
+                            "use .detach() or .clone()")
         from copy import deepcopy
         out = type(self).__new__(type(self))
         memo[id(self)] = out
@@ -363,7 +355,7 @@ class Tensor(Value):
     def __reduce__(self) -> Any:
         if self.node is not None:
             raise GradError("pickle: only leaves can be pickled; this tensor is the result of an operation: use .detach()")
-        return _unpickle, (type(self), self._host(), self.device, self.tracked)
+        return unpickle, (type(self), self._host(), self.device, self.tracked)
 
     # ---- arithmetic --------------------------------------------------------------------------------------------------
 
@@ -471,27 +463,35 @@ class Tensor(Value):
     def __invert__(self) -> Tensor:
         return comparison.invert_p(self)
 
-    add, subtract, sub, multiply, mul, negative = (elementwise.add, elementwise.subtract, elementwise.sub, elementwise.multiply, elementwise.mul, elementwise.negative)
-    neg, divide, div, true_divide, floor_divide, remainder = (elementwise.neg, elementwise.divide, elementwise.div, elementwise.true_divide, elementwise.floor_divide, elementwise.remainder)
-    fmod, maximum, minimum, clip, clamp, clamp_min = (elementwise.fmod, elementwise.maximum, elementwise.minimum, elementwise.clip, elementwise.clamp, elementwise.clamp_min)
-    clamp_max = elementwise.clamp_max
-    power, pow, atan2, arctan2, hypot, logaddexp = (binary.power, binary.pow, binary.atan2, binary.arctan2, binary.hypot, binary.logaddexp)
-    logaddexp2, xlogy, copysign, nextafter, lerp = (binary.logaddexp2, binary.xlogy, binary.copysign, binary.nextafter, binary.lerp)
-    equal, not_equal, less, less_equal, greater, greater_equal = (comparison.equal, comparison.not_equal, comparison.less, comparison.less_equal, comparison.greater, comparison.greater_equal)
-    eq, ne, lt, le, gt, ge = (comparison.eq, comparison.ne, comparison.lt, comparison.le, comparison.gt, comparison.ge)
-    isclose, allclose, logical_and, logical_or, logical_xor, logical_not = (comparison.isclose, comparison.allclose, comparison.logical_and, comparison.logical_or, comparison.logical_xor, comparison.logical_not)
-    bitwise_and, bitwise_or, bitwise_xor, bitwise_invert, bitwise_not, bitwise_left_shift = (comparison.bitwise_and, comparison.bitwise_or, comparison.bitwise_xor, comparison.bitwise_invert, comparison.bitwise_not, comparison.bitwise_left_shift)
-    bitwise_right_shift, isfinite, isnan, isinf, signbit = (comparison.bitwise_right_shift, comparison.isfinite, comparison.isnan, comparison.isinf, comparison.signbit)
-    abs, absolute, sign, sgn, positive, sqrt = (functions.abs, functions.absolute, functions.sign, functions.sgn, functions.positive, functions.sqrt)
-    rsqrt, square, reciprocal, exp, exp2, expm1 = (functions.rsqrt, functions.square, functions.reciprocal, functions.exp, functions.exp2, functions.expm1)
-    log, log1p, log2, log10, sin, cos = (functions.log, functions.log1p, functions.log2, functions.log10, functions.sin, functions.cos)
-    tan, asin, acos, atan, arcsin, arccos = (functions.tan, functions.asin, functions.acos, functions.atan, functions.arcsin, functions.arccos)
-    arctan, sinh, cosh, tanh, asinh, acosh = (functions.arctan, functions.sinh, functions.cosh, functions.tanh, functions.asinh, functions.acosh)
-    atanh, arcsinh, arccosh, arctanh, floor, ceil = (functions.atanh, functions.arcsinh, functions.arccosh, functions.arctanh, functions.floor, functions.ceil)
-    trunc, fix, round, frac, sigmoid, logit = (functions.trunc, functions.fix, functions.round, functions.frac, functions.sigmoid, functions.logit)
-    erf, erfc, erfinv, conj, nan_to_num, deg2rad = (functions.erf, functions.erfc, functions.erfinv, functions.conj, functions.nan_to_num, functions.deg2rad)
-    rad2deg = functions.rad2deg
-    relu, prelu = (activation.relu, activation.prelu)
+    add, subtract, sub, multiply = elementwise.add, elementwise.subtract, elementwise.sub, elementwise.multiply
+    mul, negative, neg, divide = elementwise.mul, elementwise.negative, elementwise.neg, elementwise.divide
+    div, true_divide, floor_divide = elementwise.div, elementwise.true_divide, elementwise.floor_divide
+    remainder, fmod, maximum, minimum = elementwise.remainder, elementwise.fmod, elementwise.maximum, elementwise.minimum
+    clip, clamp, clamp_min, clamp_max = elementwise.clip, elementwise.clamp, elementwise.clamp_min, elementwise.clamp_max
+    power, pow, atan2, arctan2, hypot = binary.power, binary.pow, binary.atan2, binary.arctan2, binary.hypot
+    logaddexp, logaddexp2, xlogy, copysign = binary.logaddexp, binary.logaddexp2, binary.xlogy, binary.copysign
+    nextafter, lerp = binary.nextafter, binary.lerp
+    equal, not_equal, less, less_equal = comparison.equal, comparison.not_equal, comparison.less, comparison.less_equal
+    greater, greater_equal, eq, ne = comparison.greater, comparison.greater_equal, comparison.eq, comparison.ne
+    lt, le, gt, ge, isclose = comparison.lt, comparison.le, comparison.gt, comparison.ge, comparison.isclose
+    allclose, logical_and, logical_or = comparison.allclose, comparison.logical_and, comparison.logical_or
+    logical_xor, logical_not, bitwise_and = comparison.logical_xor, comparison.logical_not, comparison.bitwise_and
+    bitwise_or, bitwise_xor, bitwise_invert = comparison.bitwise_or, comparison.bitwise_xor, comparison.bitwise_invert
+    bitwise_not, bitwise_left_shift = comparison.bitwise_not, comparison.bitwise_left_shift
+    bitwise_right_shift, isfinite, isnan = comparison.bitwise_right_shift, comparison.isfinite, comparison.isnan
+    isinf, signbit = comparison.isinf, comparison.signbit
+    abs, absolute, sign, sgn, positive = functions.abs, functions.absolute, functions.sign, functions.sgn, functions.positive
+    sqrt, rsqrt, square, reciprocal = functions.sqrt, functions.rsqrt, functions.square, functions.reciprocal
+    exp, exp2, expm1, log, log1p = functions.exp, functions.exp2, functions.expm1, functions.log, functions.log1p
+    log2, log10, sin, cos, tan = functions.log2, functions.log10, functions.sin, functions.cos, functions.tan
+    asin, acos, atan, arcsin, arccos = functions.asin, functions.acos, functions.atan, functions.arcsin, functions.arccos
+    arctan, sinh, cosh, tanh, asinh = functions.arctan, functions.sinh, functions.cosh, functions.tanh, functions.asinh
+    acosh, atanh, arcsinh, arccosh = functions.acosh, functions.atanh, functions.arcsinh, functions.arccosh
+    arctanh, floor, ceil, trunc, fix = functions.arctanh, functions.floor, functions.ceil, functions.trunc, functions.fix
+    round, frac, sigmoid, logit, erf = functions.round, functions.frac, functions.sigmoid, functions.logit, functions.erf
+    erfc, erfinv, conj, nan_to_num = functions.erfc, functions.erfinv, functions.conj, functions.nan_to_num
+    deg2rad, rad2deg = functions.deg2rad, functions.rad2deg
+    relu, prelu = activation.relu, activation.prelu
 
     def where(self, condition: Any, other: Any) -> Tensor:
         """self where the condition holds, other elsewhere."""
@@ -541,13 +541,15 @@ class Tensor(Value):
         return manipulation.matrix_transpose(self)
 
     def repeat(self, *sizes: Any, repeats: Any = None) -> Tensor:
-        """The tensor laid out again and again, as PyTorch's method: :func:`tensorlite.tile`. (The function ``repeat`` is the standard's.)"""
+        """The tensor laid out again and again, as PyTorch's method: :func:`tensorlite.tile`.
+        (The function ``repeat`` is the standard's.)"""
         return rearrange.tile(self, *sizes, dims=repeats)
 
     reshape, view, view_as, reshape_as = manipulation.reshape, manipulation.view, manipulation.view_as, manipulation.reshape_as
     flatten, unflatten, ravel = manipulation.flatten, manipulation.unflatten, manipulation.ravel
     permute, permute_dims, transpose, t = manipulation.permute, manipulation.permute_dims, manipulation.transpose, manipulation.t
-    swapaxes, swapdims, moveaxis, movedim = manipulation.swapaxes, manipulation.swapdims, manipulation.moveaxis, manipulation.movedim
+    swapaxes, swapdims = manipulation.swapaxes, manipulation.swapdims
+    moveaxis, movedim = manipulation.moveaxis, manipulation.movedim
     matrix_transpose, adjoint = manipulation.matrix_transpose, manipulation.adjoint
     unsqueeze, expand_dims, squeeze = manipulation.unsqueeze, manipulation.expand_dims, manipulation.squeeze
     expand, expand_as, broadcast_to = manipulation.expand_, manipulation.expand_as, manipulation.broadcast_to
@@ -558,8 +560,8 @@ class Tensor(Value):
     long, short, char, byte = manipulation.long, manipulation.short, manipulation.char, manipulation.byte
     flip, fliplr, flipud, roll, rot90 = rearrange.flip, rearrange.fliplr, rearrange.flipud, rearrange.roll, rearrange.rot90
     tile, repeat_interleave = rearrange.tile, rearrange.repeat_interleave
-    tril, triu, diagonal, diag, diag_embed = rearrange.tril, rearrange.triu, rearrange.diagonal, rearrange.diag, rearrange.diag_embed
-    narrow, select = rearrange.narrow, rearrange.select
+    tril, triu, diagonal, diag = rearrange.tril, rearrange.triu, rearrange.diagonal, rearrange.diag
+    diag_embed, narrow, select = rearrange.diag_embed, rearrange.narrow, rearrange.select
     take, gather, index_select = indexing.take, indexing.gather, indexing.index_select
     scatter, scatter_add, index_add, index_copy = indexing.scatter, indexing.scatter_add, indexing.index_add, indexing.index_copy
     index_fill, index_put = indexing.index_fill, indexing.index_put
@@ -573,13 +575,9 @@ class Tensor(Value):
     def __rmatmul__(self, other: Any) -> Tensor:
         return contraction.matmul(other, self)
 
-    matmul = contraction.matmul
-    mm = contraction.mm
-    bmm = contraction.bmm
-    mv = contraction.mv
-    dot = contraction.dot
-    vdot = contraction.vdot
-    outer = contraction.outer
+    matmul, mm, bmm, mv = contraction.matmul, contraction.mm, contraction.bmm, contraction.mv
+    dot, vdot, outer = contraction.dot, contraction.vdot, contraction.outer
+
 
 # float, int, bool and type are set here: in the class they would hide the builtins from its annotations
 for _name, _method in (*inplace_methods.METHODS.items(), ("float", manipulation.float_), ("int", manipulation.int_),
@@ -591,32 +589,6 @@ class LevelTensor(Tensor):
     """A value of a transform's level: it holds a tensor (or an array) of the level below."""
 
     __slots__ = ("level",)
-
-
-def _show(tensor: Tensor) -> str:
-    """What PyTorch prints: the values, the dtype if it is not the usual one, the device if it is not the CPU, and the place on the tape."""
-    array = tensor._host()
-    body = np.array2string(array, precision=4, separator=", ", prefix="tensor(", threshold=1000, floatmode="maxprec")
-    notes = []
-    usual = {"f": _dtypes.get_default_dtype(), "i": _dtypes.int64, "b": _dtypes.bool_}.get(_dtypes.kind(tensor.dtype))
-    if _dtypes.as_dtype(tensor.dtype) != usual:
-        notes.append(f"dtype={tensor.dtype}")
-    if not array.size and tensor.shape != (0,):
-        notes.append(f"shape={tensor.shape}")
-    if tensor.device != "cpu":
-        notes.append(f"device={tensor.device!r}")
-    if tensor.node is not None:
-        notes.append(f"grad_fn={tensor.node!r}")
-    elif tensor.tracked:
-        notes.append("requires_grad=True")
-    return f"tensor({', '.join([body, *notes])})"
-
-
-def _unpickle(kind: type, array: Any, device: str, tracked: bool) -> Any:
-    out = kind.__new__(kind)
-    out.value = array if device == "cpu" else backends.backend_for_device(device).asarray(array, device=device)
-    out.tracked, out.node, out.grad, out.extra = tracked, None, None, None
-    return out
 
 
 provide(tensor=Tensor, inner=LevelTensor, is_differentiable=_dtypes.is_differentiable)

@@ -30,7 +30,8 @@ def _leaf(x: Any, level: int, what: str) -> Any:
     """An input as a tracked value of ``level``."""
     below = x if isinstance(x, Value) else Provided.asarray(x)
     if not Provided.is_differentiable(below.dtype):
-        raise DTypeError(f"{what}: an input of dtype {below.dtype} cannot be differentiated; expected a floating type: convert it with .to(tl.float32)")
+        raise DTypeError(f"{what}: an input of dtype {below.dtype} cannot be differentiated; expected a floating type: "
+                         "convert it with .to(tl.float32)")
     leaf = wrap(below, level)
     leaf.tracked = True
     return leaf
@@ -121,8 +122,9 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_
             if not isinstance(out, tuple) or len(out) != 2:
                 raise GradError("grad: with has_aux the function must return a pair: the scalar, and the rest")
             out, aux = out
-        if isinstance(out, Value) and out.numel() != 1:   # type: ignore[attr-defined]
-            raise GradError(f"grad: the function returned shape {tuple(out.shape)}; expected a scalar: reduce it, or use vjp or jacrev")   # type: ignore[attr-defined]
+        if isinstance(out, Value) and out.numel() != 1:
+            raise GradError(f"grad: the function returned shape {tuple(out.shape)}; expected a scalar: reduce it, or use vjp or "
+                            "jacrev")
         if not isinstance(out, (Value, int, float)):
             raise GradError(f"grad: the function returned a {type(out).__name__}; expected a scalar tensor")
         value = _below(out, level)
@@ -150,7 +152,8 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool 
 
 
 def jacrev(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """A function that returns the Jacobian d f_i / d x_j, of the shape of the result followed by that of the argument: one backward a row.
+    """A function that returns the Jacobian d f_i / d x_j, of the shape of the result followed by that of the argument: one
+    backward a row.
 
     >>> import tensorlite as tl
     >>> tl.func.jacrev(lambda x: x * x)(tl.tensor([1.0, 2.0]))
@@ -166,13 +169,13 @@ def jacrev(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
         out, pullback = vjp(of_one, args[argnums])
         if not isinstance(out, Value):
             raise GradError(f"jacrev: the function returned a {type(out).__name__}; expected a tensor")
-        count = out.numel()   # type: ignore[attr-defined]
-        basis = tl.eye(count, dtype=out.dtype, device=out.device)   # type: ignore[attr-defined]
-        rows = [pullback(tl.reshape(basis[i], out.shape))[0] for i in range(count)]   # type: ignore[attr-defined]
-        return tl.reshape(tl.stack(rows), (*out.shape, *rows[0].shape))   # type: ignore[attr-defined]
+        count = out.numel()
+        basis = tl.eye(count, dtype=out.dtype, device=out.device)
+        rows = [pullback(tl.reshape(basis[i], out.shape))[0] for i in range(count)]
+        return tl.reshape(tl.stack(rows), (*out.shape, *rows[0].shape))
     return jacobian
 
 
 def stop_gradient(x: Any) -> Any:
     """``x``, as a constant to every transform and to the tape."""
-    return x.detach() if isinstance(x, Value) else x   # type: ignore[attr-defined]
+    return x.detach() if isinstance(x, Value) else x

@@ -45,9 +45,9 @@ class _Problem:
             if kind(host.dtype) == "f" and (not isinstance(value, Value) or value.tracked or not _any_tracked(inputs)):
                 self.where.append(i)
                 self.at.append(np.array(host, np.float64))
-                self.devices.append(value.device if isinstance(value, Value) else "cpu")   # type: ignore[attr-defined]
+                self.devices.append(value.device if isinstance(value, Value) else "cpu")
             else:
-                self.given[i] = value.detach() if isinstance(value, Value) else _tensor(host, "cpu", False)   # type: ignore[attr-defined]
+                self.given[i] = value.detach() if isinstance(value, Value) else _tensor(host, "cpu", False)
         if not self.where:
             raise DTypeError(f"gradcheck: {name} was given no floating input; pass at least one float64 array or tensor")
 
@@ -61,7 +61,7 @@ class _Problem:
             args[i] = t
         out = self.f(*args)
         several = out if isinstance(out, (tuple, list)) else (out,)
-        return [o for o in several if isinstance(o, Value) and kind(o.dtype) == "f"]   # type: ignore[attr-defined]
+        return [o for o in several if isinstance(o, Value) and kind(o.dtype) == "f"]
 
     def values(self, arrays: Sequence[Any]) -> list[Any]:
         with no_grad():

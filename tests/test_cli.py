@@ -217,7 +217,8 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("args", [[], ["fly"], ["train", "--epochs", "0"], ["train", "--lr", "-1"], ["train", "--hidden", "a"],
                                   ["train", "--val-split", "1"], ["train", "--data", "letters"], ["train", "--hidden", "0"],
-                                  ["train", "--grad-clip", "-1"], ["train", "--lr", "inf"], ["train", "--checkpoint-every", "-3"]])
+                                  ["train", "--grad-clip", "-1"], ["train", "--lr", "inf"],
+                                  ["train", "--checkpoint-every", "-3"]])
 def test_what_argparse_finds_is_status_2_too(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(args)

@@ -420,6 +420,15 @@ def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif("TENSORLITE_DATA" not in os.environ, reason="needs MNIST in the folder that TENSORLITE_DATA names")
+def test_the_checksums_that_downloads_are_compared_with_are_those_of_the_real_mnist() -> None:
+    places = _idx.folders("mnist")
+    for _, *files in images._MNIST.values():
+        for stem, md5 in files:
+            path = _idx.find(places, stem)
+            assert path is not None and hashlib.md5(_idx.unpacked(path.read_bytes(), path)).hexdigest() == md5, stem
+
+
+@pytest.mark.skipif("TENSORLITE_DATA" not in os.environ, reason="needs MNIST in the folder that TENSORLITE_DATA names")
 def test_the_real_mnist() -> None:
     train, test = mnist(download=False), mnist(train=False, download=False)
     assert (len(train), len(test)) == (60_000, 10_000)

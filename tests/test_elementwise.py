@@ -151,7 +151,7 @@ def test_unary_operators_and_identity() -> None:
     np.testing.assert_array_equal(abs(x).numpy(), [1, 2])
     np.testing.assert_array_equal((+x).numpy(), [-1, 2])
     np.testing.assert_array_equal((~tl.tensor([True, False])).numpy(), [False, True])
-    assert (x == None) is False and (x != "a") is True
+    assert (x == None) is False and (x != "a") is True   # noqa: E711
     assert x in {x}
 
 

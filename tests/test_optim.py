@@ -248,7 +248,8 @@ def test_the_state_of_another_optimizer_is_refused():
     a.grad = tl.ones(2)
     adam.step()
     sgd = optim.SGD([a], lr=0.5, momentum=0.9)
-    with pytest.raises(OptimizerError, match="the saved state has exp_avg, exp_avg_sq, where this optimizer keeps momentum_buffer"):
+    expected = "the saved state has exp_avg, exp_avg_sq, where this optimizer keeps momentum_buffer"
+    with pytest.raises(OptimizerError, match=expected):
         sgd.load_state_dict(adam.state_dict())
     assert sgd.param_groups[0]["lr"] == 0.5 and "betas" not in sgd.param_groups[0]
 

@@ -36,7 +36,8 @@ def test_the_source_tree_is_importable_where_it_lies() -> None:
     if not (ROOT / "backends").is_dir():
         pytest.skip("runs on the source tree only")
     code = ("import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in str(f).lower()]; "
-            "import tensorlite as tl, tensorlite.backends, tensorlite.kernels; print(tl.kernels.__file__); print(tl.ones(2).sum())")
+            "import tensorlite as tl, tensorlite.backends, tensorlite.kernels; "
+            "print(tl.kernels.__file__); print(tl.ones(2).sum())")
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split("\n")[0] == str(ROOT / "kernels" / "__init__.py")

@@ -110,7 +110,7 @@ def test_tensors_are_hashed_by_identity_and_compared_by_value() -> None:
     x = tl.ones(2)
     assert len({x, x, tl.ones(2)}) == 2
     assert (x == 1).all() and not (x != 1).any()
-    assert x != None and x != "ones"
+    assert x != None and x != "ones"  # noqa: E711
 
 
 # ---- NumPy -----------------------------------------------------------------------------------------------------------

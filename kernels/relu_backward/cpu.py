@@ -1,4 +1,7 @@
-"""The gradient of max(x, 0) for the CPU: one call and one pass. On a small array NumPy's comparison and selection take four times as long."""
+"""The gradient of max(x, 0) for the CPU: one call and one pass.
+
+On a small array NumPy's comparison and selection take four times as long.
+"""
 from __future__ import annotations
 
 from typing import Any

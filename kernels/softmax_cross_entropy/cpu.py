@@ -216,11 +216,13 @@ def softmax_cross_entropy(
     """See :func:`.reference.softmax_cross_entropy`; dtypes other than float16, float32 and float64 are left to it."""
     dtype = logits.dtype
     if (
-        want_grad and reduction == "mean" and not label_smoothing and weight is None and dtype.char in "fd" and labels.dtype.char in "lq"
+        want_grad and reduction == "mean" and not label_smoothing and weight is None
+        and dtype.char in "fd" and labels.dtype.char in "lq"
         and logits.ndim == 2 and labels.shape == logits.shape[:1] and 0 < logits.size < SMALL and logits.shape[1] <= NARROW
         and logits.flags.c_contiguous and labels.flags.c_contiguous
     ):  # the training step of a small network, where the general way's Python would take twice as long as the work
-        losses, grad = np.empty(labels.shape, dtype), np.empty(logits.shape, dtype)
+        losses = np.empty(labels.shape, dtype)
+        grad: Any = np.empty(logits.shape, dtype)
         bad, _, total = _small(logits, labels, _NOTHING[dtype.char], ignore_index, 0.0, True, True, losses, grad)
         if bad >= 0:
             label_error(bad, int(labels[bad]), logits.shape[1])
@@ -241,7 +243,7 @@ def softmax_cross_entropy(
     n, c = x.shape
     losses = np.empty(n, dtype)
     grad = np.empty_like(x) if want_grad else None
-    filled: Any = _NO_GRAD[dtype] if grad is None else grad
+    filled = _NO_GRAD[dtype] if grad is None else grad
     mean, smoothing = reduction == "mean", float(label_smoothing)
     if n * (c + ROW) < 2 * GRAIN:
         bad, count, total = _small(x, t, w, ignore_index, smoothing, mean, c <= NARROW, losses, filled)

@@ -41,7 +41,8 @@ def add(commands: Any) -> None:
     option("--schedule", choices=_build.SCHEDULES, help="of the learning rate (default: onecycle)")
     option("--warmup", type=_amount, metavar="EPOCHS", help="epochs of linear warm-up before the schedule (default: 0)")
     option("--val-split", type=_share, metavar="P", help="share of the training data kept for validation (default: 0.1)")
-    option("--early-stop", type=_count, metavar="N", help="stop after N epochs without a better validation loss (default: 0, never)")
+    option("--early-stop", type=_count, metavar="N",
+           help="stop after N epochs without a better validation loss (default: 0, never)")
     option("--seed", type=int, help="of everything random (default: 0)")
     option("--out", type=Path, metavar="DIR", help="folder of the run (default: a new one in runs/)")
     option("--resume", nargs="?", const=True, metavar="DIR",
@@ -150,8 +151,8 @@ def _prepare(config: dict[str, Any], out: Path, quiet: bool) -> tuple[Any, Any, 
     if config["val_split"]:
         train, held = random_split(dataset, [1 - config["val_split"], config["val_split"]], generator=order)
         if not len(held) or not len(train):
-            raise UsageError(f"--val-split {config['val_split']:g} of {len(dataset)} samples leaves {len(train)} to train with and "
-                             f"{len(held)} to validate; choose a share that leaves some of both")
+            raise UsageError(f"--val-split {config['val_split']:g} of {len(dataset)} samples leaves {len(train)} to train with "
+                             f"and {len(held)} to validate; choose a share that leaves some of both")
         val = DataLoader(held, 1024)
     loader = DataLoader(train, config["batch_size"], shuffle=True, generator=order)
     model.to(device)

@@ -87,8 +87,8 @@ class DataLoader:
         if self.sampler is not None:
             order, n = np.asarray([int(i) for i in self.sampler], dtype=np.int64), len(self.dataset)
             if order.size and not (-n <= order.min() and order.max() < n):
-                raise OutOfRangeError(f"DataLoader: the sampler's numbers go from {order.min()} to {order.max()}, but the data set "
-                                      f"has {n} samples")
+                raise OutOfRangeError(f"DataLoader: the sampler's numbers go from {order.min()} to {order.max()}, but the data "
+                                      f"set has {n} samples")
             return order
         return np.asarray(raw(permutation(len(self.dataset), generator=generator))) if self.shuffle else None
 
@@ -143,7 +143,8 @@ def collate(samples: Sequence[Any]) -> Any:
     if isinstance(first, (Value, np.ndarray, np.generic)):
         arrays = [np.asarray(raw(s)) for s in samples]
         if len({a.shape for a in arrays}) > 1:
-            raise ShapeError(f"collate: the samples of a batch have the shapes {', '.join(sorted({str(a.shape) for a in arrays}))}; "
+            shapes = ", ".join(sorted({str(a.shape) for a in arrays}))
+            raise ShapeError(f"collate: the samples of a batch have the shapes {shapes}; "
                              "expected the same: pad or crop them, or give the DataLoader a collate_fn")
         return new(np.stack(arrays))
     if isinstance(first, (bool, int)):

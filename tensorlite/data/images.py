@@ -20,7 +20,7 @@ _MNIST = {   # split: (samples, (images, md5 of the unpacked file), (labels, md5
     True: (60_000, ("train-images-idx3-ubyte", "6bbc9ace898e44ae57da46a324031adb"),
            ("train-labels-idx1-ubyte", "a25bea736e30d166cdddb491f175f624")),
     False: (10_000, ("t10k-images-idx3-ubyte", "2646ac647ad5339dbf082846283269ea"),
-            ("t10k-labels-idx1-ubyte", "27ae3e4e09519cfbb04c629615203637")),
+            ("t10k-labels-idx1-ubyte", "27ae3e4e09519cfbb04c329615203637")),
 }
 
 

@@ -128,7 +128,8 @@ def watch(node: Any, args: tuple[Any, ...], values: list[Any]) -> None:
         if KIND.get(type(array)) != RAW:
             continue
         # an array handed straight to the operation is the user's, and so is memory that was shared
-        if position < len(args) and not isinstance(args[position], Value) or id(backends.backend_of(array).owner(array)) in _shared:
+        given = position < len(args) and not isinstance(args[position], Value)
+        if given or id(backends.backend_of(array).owner(array)) in _shared:
             watched.append((k, _digest(array)))
     if watched:
         node.watch = watched

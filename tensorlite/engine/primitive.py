@@ -34,8 +34,8 @@ class Primitive:
     elementwise: the arguments broadcast against each other, and the tape undoes it for the rules.
     view: the result may look into the first argument's memory.
     outputs: more than one: the result is a tuple of that many (or, when 0, as many as the call returns).
-    visible: 1 if of several results tensors come back with the first alone, the others being for the rules, which then get the first
-        one's cotangent where nothing flows to the others.
+    visible: 1 if of several results tensors come back with the first alone, the others being for the rules, which then get
+        the first one's cotangent where nothing flows to the others.
     discrete: the result's gradient is nothing (comparisons, indices): never recorded.
     check: ``check(*arrays, **options)`` explains in an error what is wrong with a call that the array library refused.
     """
@@ -79,12 +79,14 @@ class Primitive:
 
     def vjp(self, **rules: Rule) -> None:
         """``vjp(x=lambda g, ...: cotangent of x)``. A rule's parameter names are what the tape keeps for it: ``g``, an argument's
-        name, ``out``, an option's name, ``<argument>_shape`` or ``_dtype``, ``out_shape``; for ``*rest`` also ``i`` and ``shapes``."""
+        name, ``out``, an option's name, ``<argument>_shape`` or ``_dtype``, ``out_shape``; for ``*rest`` also ``i`` and
+        ``shapes``."""
         self.vjps.update(rules)
         self.plans.clear()
 
     def vjp_all(self, rule: Rule) -> None:
-        """One rule for every argument at once: ``rule(g, needs, ...)`` returns a tuple as long as the arguments, None where not needed."""
+        """One rule for every argument at once: ``rule(g, needs, ...)`` returns a tuple as long as the arguments, None where not
+        needed."""
         self.joint = rule
         self.plans.clear()
 
@@ -258,7 +260,8 @@ class Primitive:
                 self.implementations[kind] = backend.implementation(self.name, self.forward)
         return self(*args, **options)
 
-    def _several(self, outs: tuple[Any, ...], args: Any, values: list[Any], mask: int, options: dict[str, Any], level: int, state: Any) -> Any:
+    def _several(self, outs: tuple[Any, ...], args: Any, values: list[Any], mask: int, options: dict[str, Any], level: int,
+                 state: Any) -> Any:
         """Wrap a tuple of results, recording one node that each result's own small node leads to."""
         tensors = tuple([wrap(o, level) for o in outs])
         if mask and level >= state.record_from and not self.discrete:
@@ -296,11 +299,12 @@ class Primitive:
         if self.elementwise and isinstance(error, ValueError) and len(shapes) > 1:
             for name, shape in shapes[1:]:
                 if not _broadcast(shape, shapes[0][1]):
-                    raise ShapeError(f"{self.name}: {name} has shape {shape}, which does not broadcast with {shapes[0][0]} of shape "
-                                     f"{shapes[0][1]}; reshape or expand {name} first") from error
+                    raise ShapeError(f"{self.name}: {name} has shape {shape}, which does not broadcast with {shapes[0][0]} "
+                                     f"of shape {shapes[0][1]}; reshape or expand {name} first") from error
         what = f"{self.name}: {error} (given {given}" + (f"; {options}" if options else "") + ")"
         if self.elementwise and isinstance(error, TypeError) and None in (kinds := [None if v is None else 0 for v in values]):
-            raise DTypeError(f"{self.name}: {self.argument(kinds.index(None))} is None; expected a tensor, an array or a number") from error
+            raise DTypeError(f"{self.name}: {self.argument(kinds.index(None))} is None; expected a tensor, an array or "
+                             "a number") from error
         for builtin, ours in ((IndexError, OutOfRangeError), (ValueError, ShapeError), (TypeError, DTypeError)):
             if isinstance(error, builtin):
                 raise ours(what) from error

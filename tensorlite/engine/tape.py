@@ -18,7 +18,8 @@ tick = count(1).__next__   # numbers nodes and changes in place: the order of ma
 
 
 class Plan:
-    """What to keep and what to run for one operation and one choice of arguments that need a gradient; made once, then looked up."""
+    """What to keep and what to run for one operation and one choice of arguments that need a gradient; made once, then looked
+    up."""
 
     __slots__ = ("joint", "keep", "metas", "needs", "only", "parents", "rules", "take")
 
@@ -52,7 +53,8 @@ class Plan:
             where = {w: (k + 1 if not isinstance(w, int) else k) for w, k in where.items()}
         self.keep, self.metas = tuple(plain), tuple(w[1] for w in metas)
         self.take = operator.itemgetter(*plain) if plain else None
-        self.rules = tuple((rule, tuple(slice(where[p[0]], where[p[0]] + len(p)) if isinstance(p, tuple) and p and isinstance(p[0], int)
+        self.rules = tuple((rule, tuple(slice(where[p[0]], where[p[0]] + len(p))
+                                        if isinstance(p, tuple) and p and isinstance(p[0], int)
                                         else slice(0, 0) if p == () else where[p] for p in pick)) for rule, pick in self.rules)
         everything = tuple(range(len(self.keep) + len(self.metas)))
         self.rules = tuple((rule, None if pick == everything else pick) for rule, pick in self.rules)   # None: all that was saved
@@ -165,7 +167,8 @@ class Node:
 
 def record(op: Any, args: tuple[Any, ...], values: list[Any], mask: int, out: Any, options: dict[str, Any],
            plain: bool = True) -> Node:
-    """A node for ``out = op(*args)``; ``values`` are the arguments one level below, ``plain`` whether raw arrays may be among ``args``.
+    """A node for ``out = op(*args)``; ``values`` are the arguments one level below, ``plain`` whether raw arrays may be among
+    ``args``.
 
     ``out`` is appended to ``values``, where the plan's pick finds it at -1.
     """
@@ -174,7 +177,8 @@ def record(op: Any, args: tuple[Any, ...], values: list[Any], mask: int, out: An
     if plan is None:
         plan = op.plans[key] = Plan(op, mask, len(args))
     node = new_node(Node)
-    node.op, node.plan, node.number, node.site = op, plan, tick(), caller(3)   # this, Primitive.__call__ or its like, who called that
+    # three frames are ours: this, Primitive.__call__ or its like, who called that
+    node.op, node.plan, node.number, node.site = op, plan, tick(), caller(3)
     node.hooks = node.output = node.watch = None
     if plan.only is not None:   # one argument: the usual case, without a loop
         a = args[plan.only]
@@ -223,7 +227,7 @@ def reachable(roots: Iterable[Node]) -> list[Node]:
         last = node.number
         for parent in node.parents:
             if parent.__class__ is Node and parent not in seen:
-                todo.append(parent)
+                todo.append(parent)   # noqa: PERF401 - of one or two parents a comprehension costs more
     if not ordered:   # in a plain chain the walk meets the nodes in order
         nodes.sort(key=operator.attrgetter("number"), reverse=True)
     return nodes
@@ -275,8 +279,8 @@ def run(roots: list[tuple[Any, Any]], level: int, *, create_graph: bool = False,
         saved = node.saved
         if saved is None:
             raise GraphFreedError(
-                f"backward through {node.op.name} (called at {describe(node.site)}) a second time: the values it had saved were freed by "
-                "the first; pass retain_graph=True to the first backward if you need two")
+                f"backward through {node.op.name} (called at {describe(node.site)}) a second time: the values it had saved were "
+                "freed by the first; pass retain_graph=True to the first backward if you need two")
         if inplace.latest > node.number or node.watch is not None:
             inplace.check(node, saved)
         if create_graph:

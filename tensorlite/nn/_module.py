@@ -111,7 +111,7 @@ class Module:
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
         for names in (self._param_names, self._buffer_names, self._module_names):
-            names.pop(name, None)   # type: ignore[attr-defined]
+            names.pop(name, None)
 
     def _check_name(self, what: str, name: str, names: Mapping[str, Any]) -> None:
         if not isinstance(name, str) or not name or "." in name:
@@ -319,7 +319,7 @@ class Module:
         """Move everything to a device, or what is floating to a dtype; the parameters stay the same objects."""
         for t in target:
             if isinstance(t, Value):
-                device, dtype = t.device, t.dtype   # type: ignore[attr-defined]
+                device, dtype = t.device, t.dtype
             elif isinstance(t, str) and not _dtypes.is_name(t):
                 device = t
             elif t is not None:
@@ -396,8 +396,8 @@ def _as_tensor(key: str, value: Any) -> Tensor:
     try:
         return creation.asarray(value).detach()
     except (TypeError, ValueError) as error:
-        raise StateDictError(f"load_state_dict: {key} is a {type(value).__name__} in the state dict; expected a tensor or an array "
-                             f"({error})") from None
+        raise StateDictError(f"load_state_dict: {key} is a {type(value).__name__} in the state dict; expected a tensor or an "
+                             f"array ({error})") from None
 
 
 __all__ = ["IncompatibleKeys", "Module", "ModuleError", "StateDictError"]

@@ -52,7 +52,7 @@ def _named(function: Callable[P, R], also: dict[str, str]) -> Callable[P, R]:
             for k in range(len(args), count):   # positional-only parameters that were named
                 if positional[k] in named and len(args) == k:
                     args = (*args, named.pop(positional[k]))
-            return function(*args, **named)   # type: ignore[call-arg]
+            return function(*args, **named)
         except (AttributeError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
             if isinstance(error, TensorliteError):
                 raise

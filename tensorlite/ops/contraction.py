@@ -25,8 +25,8 @@ def _matmul(xp: Any, x: Any, y: Any, *, tx: bool = False, ty: bool = False) -> A
 
 def _check_matmul(x: Any, y: Any, tx: bool = False, ty: bool = False) -> None:
     if x.shape[-2 if tx else -1] != y.shape[-1 if ty else -2]:
-        raise ShapeError(f"matmul: x has shape {tuple(x.shape)} and y has shape {tuple(y.shape)}; the last axis of x ({x.shape[-1]}) must be as long "
-                         f"as the second-last of y ({y.shape[-2]})")
+        raise ShapeError(f"matmul: x has shape {tuple(x.shape)} and y has shape {tuple(y.shape)}; the last axis of x "
+                         f"({x.shape[-1]}) must be as long as the second-last of y ({y.shape[-2]})")
     if any(m != n and 1 not in (m, n) for m, n in zip(x.shape[-3::-1], y.shape[-3::-1])):
         raise ShapeError(f"matmul: the batch axes of x {tuple(x.shape[:-2])} and y {tuple(y.shape[:-2])} do not broadcast")
 
@@ -51,10 +51,12 @@ def matmul(x: Array, y: Array, /) -> Array:
     if nx >= 2 and ny >= 2:
         return matmul_p(x, y)
     if nx == 0 or ny == 0:
-        raise ShapeError(f"matmul: {'x' if nx == 0 else 'y'} is zero-dimensional; expected at least one axis: use multiply for a scalar")
+        raise ShapeError(f"matmul: {'x' if nx == 0 else 'y'} is zero-dimensional; expected at least one axis: use multiply for "
+                         "a scalar")
     if nx == 1 and ny == 1:
         if x.shape != y.shape:
-            raise ShapeError(f"matmul: x has shape {tuple(x.shape)} and y has shape {tuple(y.shape)}; vectors must have the same length")
+            raise ShapeError(f"matmul: x has shape {tuple(x.shape)} and y has shape {tuple(y.shape)}; vectors must have the "
+                             "same length")
         if _dtypes.kind(x.dtype) == "c":   # vecdot conjugates
             return sum_p(mul_p(x, y), axis=None, keepdims=False)
         return vecdot_p(x, y)
@@ -70,7 +72,8 @@ def _ndim(x: Any) -> int:
 def _matrices(name: str, x: Array, y: Array, ndim: int, ndim_y: int | None = None) -> None:
     for which, array, n in (("input", x, ndim), ("mat2", y, ndim if ndim_y is None else ndim_y)):
         if _ndim(array) != n:
-            raise ShapeError(f"{name}: {which} has shape {tuple(getattr(array, 'shape', ()))}; expected {n} axes (matmul takes any)")
+            raise ShapeError(f"{name}: {which} has shape {tuple(getattr(array, 'shape', ()))}; expected {n} axes "
+                             "(matmul takes any)")
 
 
 @torch_names
@@ -105,7 +108,8 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta: float = 1, alpha: flo
 
 def _check_vecdot(x: Any, y: Any) -> None:
     if x.shape[-1:] != y.shape[-1:]:
-        raise ShapeError(f"vecdot: x has shape {tuple(x.shape)} and y has shape {tuple(y.shape)}; the contracted axes must be equally long")
+        raise ShapeError(f"vecdot: x has shape {tuple(x.shape)} and y has shape {tuple(y.shape)}; the contracted axes must be "
+                         "equally long")
 
 
 vecdot_p = primitive("vecdot", lambda xp, x, y: xp.vecdot(x, y), linear_in="x y", check=_check_vecdot)
@@ -164,7 +168,8 @@ def tensordot(x: Array, y: Array, /, axes: Any = 2) -> Array:
         of_x, of_y = ([a] if isinstance(a, int) else list(a) for a in axes)
         of_x, of_y = [a % x.ndim for a in of_x], [a % y.ndim for a in of_y]
     if [x.shape[a] for a in of_x] != [y.shape[a] for a in of_y]:
-        raise ShapeError(f"tensordot: x of shape {tuple(x.shape)} along {of_x} does not match y of shape {tuple(y.shape)} along {of_y}")
+        raise ShapeError(f"tensordot: x of shape {tuple(x.shape)} along {of_x} does not match y of shape {tuple(y.shape)} "
+                         f"along {of_y}")
     free_x, free_y = [a for a in range(x.ndim) if a not in of_x], [a for a in range(y.ndim) if a not in of_y]
     inner = 1
     for a in of_x:
@@ -193,7 +198,8 @@ def _linear(xp: Any, x: Any, w: Any, b: Any) -> Any:
 
 def _check_linear(x: Any, w: Any, b: Any) -> None:
     if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1]:
-        raise ShapeError(f"linear: input has shape {tuple(x.shape)} and weight has shape {tuple(w.shape)}; expected input (..., in) and weight (out, in)")
+        raise ShapeError(f"linear: input has shape {tuple(x.shape)} and weight has shape {tuple(w.shape)}; expected input "
+                         "(..., in) and weight (out, in)")
     if b is not None and tuple(b.shape) != (w.shape[0],):
         raise ShapeError(f"linear: bias has shape {tuple(b.shape)}; expected ({w.shape[0]},), one for each row of weight")
 
@@ -246,10 +252,12 @@ def _linear_backward_rule(h: Any, _: Any, g: Any, x: Any, w: Any, needs: tuple[b
 linear_p.vjp_all(_linear_rule)
 linear_backward_p.vjp_all(_linear_backward_rule)
 
-# A layer and its ReLU as one node, for Sequential: half the nodes of a small network, and the ReLU is done where the product lies.
+# A layer and its ReLU as one node, for Sequential: half the nodes of a small network, and the ReLU is done where the product
+# lies.
 linear_relu_p = primitive("linear_relu", lambda xp, x, w, b: xp.clip(_linear(xp, x, w, b), 0, None), check=_check_linear)
 linear_relu_backward_p = primitive(
-    "linear_relu_backward", lambda xp, g, x, w, y, *, needs: _linear_backward(xp, xp.where(y > 0, g, xp.zeros_like(g)), x, w, needs=needs),
+    "linear_relu_backward",
+    lambda xp, g, x, w, y, *, needs: _linear_backward(xp, xp.where(y > 0, g, xp.zeros_like(g)), x, w, needs=needs),
     outputs=0, discrete=True)
 
 
@@ -283,7 +291,8 @@ def _terms(equation: str, ndims: list[int]) -> tuple[list[str], str]:
     for term, n in zip(inputs, ndims):
         width = n - len(term.replace("...", ""))
         if ("..." not in term and width) or width < 0:
-            raise ShapeError(f"einsum: {term!r} in {equation!r} names {len(term.replace('...', ''))} axes, but its operand has {n}")
+            raise ShapeError(f"einsum: {term!r} in {equation!r} names {len(term.replace('...', ''))} axes, but its operand "
+                             f"has {n}")
         terms.append(term.replace("...", dots[widest - width:] if width else ""))
     if arrow:
         return terms, right.replace("...", dots)

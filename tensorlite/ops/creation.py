@@ -35,7 +35,7 @@ def _raw(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
     """A raw array of ``data`` on ``device``: Python floats take the default dtype, arrays keep theirs."""
     dtype = as_dtype(dtype)
     if isinstance(data, Value):
-        data = data.detach().value   # type: ignore[attr-defined]
+        data = data.detach().value
     known = KIND.get(type(data)) == RAW
     if not known and not isinstance(data, (bool, int, float, complex, list, tuple, range, np.generic)):
         if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
@@ -55,9 +55,10 @@ def _raw(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
     except ValueError as error:
         raise ShapeError(f"tensor: the nested sequence is ragged ({error}); every row needs the same length") from None
     if host.dtype.kind in "OUSMm":
-        raise DTypeError(f"tensor: data of type {type(data).__name__} gives no numbers (NumPy reads {host.dtype}); expected numbers, "
-                         "nested lists of numbers, or an array")
-    if dtype is None and not isinstance(data, (np.ndarray, np.generic)) and not hasattr(data, "__array__") and host.dtype.kind in "fc":
+        raise DTypeError(f"tensor: data of type {type(data).__name__} gives no numbers (NumPy reads {host.dtype}); expected "
+                         "numbers, nested lists of numbers, or an array")
+    if (dtype is None and host.dtype.kind in "fc" and not isinstance(data, (np.ndarray, np.generic))
+            and not hasattr(data, "__array__")):
         dtype = get_default_dtype() if host.dtype.kind == "f" else np.result_type(get_default_dtype(), np.complex64)
     backend = backends.backend_for_device(_device(device))
     fresh = not isinstance(data, np.ndarray) and not hasattr(data, "__array__")
@@ -110,12 +111,12 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     tensor([5., 0.], dtype=float64)
     """
     if isinstance(obj, Value):
-        same = (dtype is None or as_dtype(dtype) == obj.dtype) and (device is None or str(device) == obj.device)   # type: ignore[attr-defined]
+        same = (dtype is None or as_dtype(dtype) == obj.dtype) and (device is None or str(device) == obj.device)
         if copy is False and not same:
             raise _copied(obj, dtype, device)
         if same:
-            return obj.clone() if copy else obj   # type: ignore[attr-defined]
-        return obj.to(device=device, dtype=dtype)   # type: ignore[attr-defined]
+            return obj.clone() if copy else obj
+        return obj.to(device=device, dtype=dtype)
     outside = not isinstance(obj, (bool, int, float, complex, list, tuple, range))
     if copy is False and not outside:
         raise _copied(obj, dtype, device)
@@ -193,7 +194,7 @@ def empty(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, 
 @torch_aliases(size="shape")
 def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor with every element ``fill_value``; its dtype is that of ``tensor(fill_value)`` unless given."""
-    value = fill_value.item() if isinstance(fill_value, Value) else fill_value   # type: ignore[attr-defined]
+    value = fill_value.item() if isinstance(fill_value, Value) else fill_value
     if dtype is None:
         dtype = _raw(fill_value, None, None, None).dtype
     return _make("full", _size((shape,)), dtype, device, requires_grad, value)
@@ -236,7 +237,7 @@ full_p = primitive("full_like", lambda xp, x, *, fill_value, dtype: xp.full_like
 
 def _number(given: Any) -> Any:
     """A tensor of one element as the number it is: NumPy would hand it back to us."""
-    return given.item() if isinstance(given, Value) else given   # type: ignore[attr-defined]
+    return given.item() if isinstance(given, Value) else given
 
 
 @torch_aliases(end="stop")
@@ -259,19 +260,21 @@ def arange(start: float | None = None, /, stop: float | None = None, step: float
 
 
 @torch_aliases(end="stop")
-def linspace(start: float, stop: float, /, num: int | None = None, *, steps: int | None = None, endpoint: bool = True, dtype: Any = None,
-             device: Any = None, requires_grad: bool = False) -> Any:
+def linspace(start: float, stop: float, /, num: int | None = None, *, steps: int | None = None, endpoint: bool = True,
+             dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """``num`` (or ``steps``) evenly spaced numbers from start to stop, the latter included unless ``endpoint`` is false."""
     count = num if num is not None else steps
     if count is None:
         raise DTypeError("linspace: how many numbers? give num (or steps)")
     xp = backends.backend_for_device(_device(device)).xp
     start, stop = _number(start), _number(stop)
-    return require(new(xp.linspace(start, stop, count, dtype=as_dtype(dtype) or get_default_dtype(), endpoint=endpoint)), requires_grad)
+    values = xp.linspace(start, stop, count, dtype=as_dtype(dtype) or get_default_dtype(), endpoint=endpoint)
+    return require(new(values), requires_grad)
 
 
 @torch_aliases(n="n_rows", m="n_cols")
-def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None,
+        requires_grad: bool = False) -> Any:
     """Ones on the k-th diagonal, zeros elsewhere."""
     xp = backends.backend_for_device(_device(device)).xp
     return require(new(xp.eye(n_rows, n_cols, k=k, dtype=as_dtype(dtype) or get_default_dtype())), requires_grad)

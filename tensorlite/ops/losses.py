@@ -36,8 +36,8 @@ def _reduce(name: str, loss: Array, reduction: str) -> Array:
 
 def _same_shape(name: str, input: Array, target: Array) -> None:
     if tuple(input.shape) != tuple(target.shape):
-        raise ShapeError(f"{name}: input has shape {tuple(input.shape)} and target has shape {tuple(target.shape)}; they must be the same "
-                         "(losses do not broadcast: reshape one of them)")
+        raise ShapeError(f"{name}: input has shape {tuple(input.shape)} and target has shape {tuple(target.shape)}; they must be "
+                         "the same (losses do not broadcast: reshape one of them)")
 
 
 # ---- softmax cross-entropy of class labels ---------------------------------------------------------------------------
@@ -45,14 +45,16 @@ def _same_shape(name: str, input: Array, target: Array) -> None:
 
 def _fused(xp: Any, logits: Any, labels: Any, weight: Any, *, ignore_index: int, label_smoothing: float, reduction: str) -> Any:
     try:
-        return _reference(xp, logits, labels, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction)
+        return _reference(xp, logits, labels, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing,
+                          reduction=reduction)
     except IndexError as error:   # the kernel's own words say it all
         raise OutOfRangeError(str(error)) from None
     except ValueError as error:
         raise ShapeError(str(error)) from None
 
 
-def _loss_alone(xp: Any, logits: Any, labels: Any, weight: Any, *, ignore_index: int, label_smoothing: float, reduction: str) -> Any:
+def _loss_alone(xp: Any, logits: Any, labels: Any, weight: Any, *, ignore_index: int, label_smoothing: float,
+                reduction: str) -> Any:
     return _fused(xp, logits, labels, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction)[0]
 
 
@@ -75,7 +77,8 @@ def _dot_rows(product: Array, shape: tuple[int, ...]) -> Array:
     return sum_p(product, axis=None if shape == () else -1, keepdims=False)
 
 
-def _terms(xp: Any, labels: Any, weight: Any, *, classes: int, dtype: Any, ignore_index: int, label_smoothing: float, reduction: str) -> Any:
+def _terms(xp: Any, labels: Any, weight: Any, *, classes: int, dtype: Any, ignore_index: int, label_smoothing: float,
+           reduction: str) -> Any:
     """a (N, 1) and b (N, C) of grad = a softmax(logits) - b."""
     kept = labels != ignore_index
     at = xp.where(kept, labels, xp.zeros_like(labels))
@@ -123,8 +126,8 @@ def _rows_of(name: str, input: Array, target: Array) -> tuple[Array, Array]:
         expected = (input.shape[0], *input.shape[2:])
         rows = input if input.ndim == 2 else manipulation.reshape(manipulation.moveaxis(input, 1, -1), (-1, input.shape[1]))
     if tuple(target.shape) != expected:
-        raise ShapeError(f"{name}: target has shape {tuple(target.shape)}; for input of shape {tuple(input.shape)} expected class labels of shape "
-                         f"{expected}, or probabilities of the input's shape")
+        raise ShapeError(f"{name}: target has shape {tuple(target.shape)}; for input of shape {tuple(input.shape)} expected "
+                         f"class labels of shape {expected}, or probabilities of the input's shape")
     return rows, manipulation.reshape(target, (-1,)) if target.ndim != 1 else target
 
 
@@ -133,9 +136,9 @@ def cross_entropy(input: Array, target: Array, weight: Array | None = None, *, i
                   label_smoothing: float = 0.0) -> Array:
     """-log softmax(input)[target], averaged over the rows (weighted by the targets' class weights).
 
-    input: logits (N, C), (C,) or (N, C, d1, ...). target: class labels (N,), () or (N, d1, ...); or probabilities (or one-hot integers)
-    of the input's shape. weight: (C,), a factor for each class. Rows labelled ``ignore_index`` count for nothing. ``label_smoothing`` s
-    mixes the target with the uniform distribution: (1 - s) target + s / C (Szegedy et al. 2016, section 7).
+    input: logits (N, C), (C,) or (N, C, d1, ...). target: class labels (N,), () or (N, d1, ...); or probabilities (or one-hot
+    integers) of the input's shape. weight: (C,), a factor for each class. Rows labelled ``ignore_index`` count for nothing.
+    ``label_smoothing`` s mixes the target with the uniform distribution: (1 - s) target + s / C (Szegedy et al. 2016, section 7).
     Errors: ``IndexError`` for labels outside 0..C-1, ``ShapeError`` for shapes that do not fit.
 
     >>> import tensorlite as tl
@@ -143,13 +146,17 @@ def cross_entropy(input: Array, target: Array, weight: Array | None = None, *, i
     >>> tl.nn.functional.cross_entropy(logits, tl.tensor([0, 0, 1]))
     tensor(0.3583)
     """
-    if KIND.get(input.__class__) is EVERYDAY and KIND.get(target.__class__) is EVERYDAY and input.tracked:   # the everyday case, unchecked
+    # the everyday case, unchecked
+    if KIND.get(input.__class__) is EVERYDAY and KIND.get(target.__class__) is EVERYDAY and input.tracked:
         labels = target.value
-        if labels.ndim == 1 and input.value.ndim == 2 and getattr(labels.dtype, "kind", "?") in "iu" and not current().record_from:
-            return softmax_cross_entropy_p(input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction)
+        if (labels.ndim == 1 and input.value.ndim == 2 and getattr(labels.dtype, "kind", "?") in "iu"
+                and not current().record_from):
+            return softmax_cross_entropy_p(input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing,
+                                           reduction=reduction)
     kind = _dtypes.kind(target.dtype) if hasattr(target, "dtype") else "?"
     if kind not in "iuf":
-        raise DTypeError(f"cross_entropy: target has dtype {getattr(target, 'dtype', type(target).__name__)}; expected integer class labels or floating probabilities")
+        raise DTypeError(f"cross_entropy: target has dtype {getattr(target, 'dtype', type(target).__name__)}; expected integer "
+                         "class labels or floating probabilities")
     if hasattr(input, "dtype") and _dtypes.kind(input.dtype) in "biu":   # their logarithms would be rounded to integers
         raise DTypeError(f"cross_entropy: input has dtype {input.dtype}; expected floating logits: cast it, as with .float()")
     if kind == "f" or (target.ndim == input.ndim and tuple(target.shape) == tuple(input.shape) and input.ndim >= 1):
@@ -181,7 +188,8 @@ def _soft(input: Array, target: Array, weight: Array | None, reduction: str, lab
 
 
 @torch_names
-def nll_loss(input: Array, target: Array, weight: Array | None = None, *, ignore_index: int = -100, reduction: str = "mean") -> Array:
+def nll_loss(input: Array, target: Array, weight: Array | None = None, *, ignore_index: int = -100,
+             reduction: str = "mean") -> Array:
     """-input[i, target[i]], averaged: the negative log-likelihood where input holds log-probabilities, (N, C) or (N, C, d1, ...).
 
     Errors: ``IndexError`` for labels outside 0..C-1.
@@ -192,7 +200,8 @@ def nll_loss(input: Array, target: Array, weight: Array | None = None, *, ignore
     bad = logical_and(kept, (labels < 0) | (labels >= classes))
     if bool(raw(any(bad))):
         position = int(raw(argmax(cast_p(bad, dtype=_dtypes.int64))))
-        raise OutOfRangeError(f"nll_loss: target[{position}] is {int(labels[position])}, but there are {classes} classes (0 <= target < {classes})")
+        raise OutOfRangeError(f"nll_loss: target[{position}] is {int(labels[position])}, but there are {classes} classes "
+                              f"(0 <= target < {classes})")
     at = where(kept, labels, mul_p(labels, 0))
     picked = manipulation.squeeze(take_along_axis(rows, manipulation.expand_dims(at, 1), axis=1), 1)
     factor = cast_p(kept, dtype=input.dtype) if weight is None else mul_p(cast_p(kept, dtype=input.dtype), take(weight, at))
@@ -262,8 +271,10 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array | None = Non
     from tensorlite.ops.elementwise import maximum
     _same_shape("binary_cross_entropy", input, target)
     if not bool(raw(all(logical_and(input >= 0, input <= 1)))):
-        raise OutOfRangeError("binary_cross_entropy: input holds values outside 0..1; give probabilities, or logits to binary_cross_entropy_with_logits")
-    loss = neg_p(add_p(mul_p(target, maximum(log(input), -100.0)), mul_p(sub_p(1, target), maximum(log(sub_p(1, input)), -100.0))))
+        raise OutOfRangeError("binary_cross_entropy: input holds values outside 0..1; give probabilities, or logits to "
+                              "binary_cross_entropy_with_logits")
+    loss = neg_p(add_p(mul_p(target, maximum(log(input), -100.0)),
+                       mul_p(sub_p(1, target), maximum(log(sub_p(1, input)), -100.0))))
     return _reduce("binary_cross_entropy", loss if weight is None else mul_p(loss, weight), reduction)
 
 

@@ -36,8 +36,8 @@ softmax_p.vjp(x=lambda g, out, axis: softmax_grad_p(g, out, axis=axis))
 softmax_p.jvp(x=lambda t, out, axis: softmax_grad_p(t, out, axis=axis))   # its Jacobian is symmetric
 
 # y (g - Σ g y)
-softmax_grad_p: Primitive = primitive("softmax_grad", lambda xp, g, y, *, axis: y * (g - xp.sum(g * y, axis=axis, keepdims=True)),
-                           linear_in="g")
+softmax_grad_p: Primitive = primitive(
+    "softmax_grad", lambda xp, g, y, *, axis: y * (g - xp.sum(g * y, axis=axis, keepdims=True)), linear_in="g")
 softmax_grad_p.vjp(
     g=lambda h, y, axis: softmax_grad_p(h, y, axis=axis),
     y=lambda h, g, y, axis: sub_p(mul_p(h, sub_p(g, sum_p(mul_p(g, y), axis=axis, keepdims=True))),
@@ -67,8 +67,8 @@ log_softmax_p = primitive("log_softmax", _log_softmax, check=check_axes("log_sof
 log_softmax_p.vjp(x=lambda g, out, axis: log_softmax_grad_p(g, out, axis=axis))
 
 # g - exp(y) Σ g
-log_softmax_grad_p: Primitive = primitive("log_softmax_grad", lambda xp, g, y, *, axis: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True),
-                               linear_in="g")
+log_softmax_grad_p: Primitive = primitive(
+    "log_softmax_grad", lambda xp, g, y, *, axis: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True), linear_in="g")
 log_softmax_grad_p.vjp(
     g=lambda h, y, axis: sub_p(h, sum_p(mul_p(h, exp_p(y)), axis=axis, keepdims=True)),
     y=lambda h, g, y, axis: neg_p(mul_p(mul_p(h, exp_p(y)), sum_p(g, axis=axis, keepdims=True))))

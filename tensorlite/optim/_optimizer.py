@@ -302,8 +302,8 @@ class Optimizer:
     def _copied(self, p: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
         foreign = [kind for kind in entry if kind != "step" and kind not in self.kinds]
         if foreign:
-            raise OptimizerError(f"{type(self).__name__}.load_state_dict: the saved state has {', '.join(map(str, foreign))}, where "
-                                 f"this optimizer keeps {', '.join(self.kinds)}; it is the state of another optimizer")
+            raise OptimizerError(f"{type(self).__name__}.load_state_dict: the saved state has {', '.join(map(str, foreign))}, "
+                                 f"where this optimizer keeps {', '.join(self.kinds)}; it is the state of another optimizer")
         out: dict[str, Any] = {"step": int(entry.get("step", 0) or 0)}
         for kind, value in entry.items():
             if kind == "step" or value is None:

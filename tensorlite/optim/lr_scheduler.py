@@ -368,7 +368,7 @@ class ChainedScheduler(LRScheduler):
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     state_dict = SequentialLR.state_dict
-    load_state_dict = SequentialLR.load_state_dict   # type: ignore[assignment]
+    load_state_dict = SequentialLR.load_state_dict
 
 
 class ReduceLROnPlateau:
@@ -422,9 +422,9 @@ class ReduceLROnPlateau:
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
-    get_last_lr: Callable[..., list[float]] = LRScheduler.get_last_lr   # type: ignore[assignment]
-    state_dict: Callable[..., dict[str, Any]] = LRScheduler.state_dict   # type: ignore[assignment]
-    load_state_dict: Callable[..., None] = LRScheduler.load_state_dict   # type: ignore[assignment]
+    get_last_lr: Callable[..., list[float]] = LRScheduler.get_last_lr
+    state_dict: Callable[..., dict[str, Any]] = LRScheduler.state_dict
+    load_state_dict: Callable[..., None] = LRScheduler.load_state_dict
 
 
 __all__ = [

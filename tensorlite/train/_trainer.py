@@ -121,7 +121,8 @@ class Trainer:
         try:
             return lock_folder(self.out)
         except BlockingIOError:
-            raise CheckpointError(f"{self.out}: another process is training in this folder; wait for it, or choose another") from None
+            raise CheckpointError(f"{self.out}: another process is training in this folder; wait for it, or choose "
+                                  "another") from None
 
     def _fit(self, train: Any, val: Any, epochs: int, batch_size: int, resume: bool | str | os.PathLike[str]) -> History:
         train, val = _loaders(train, val, batch_size)

@@ -21,7 +21,8 @@ class Row:
     """One operation.
 
     ``function``: the public function, called with tensors. ``reference``: the same of NumPy arrays in float64, the oracle.
-    ``cases``: ``cases(rng)`` yields ``Case``s; between them they show broadcasting, zero-dimensional and empty arrays, axes and options.
+    ``cases``: ``cases(rng)`` yields ``Case``s; between them they show broadcasting, zero-dimensional and empty arrays, axes and
+    options.
     ``grad``: the positions of the arguments whose gradients are checked, empty for what has none.
     ``second``: whether second-order gradients are checked too; a string is the reason why not.
     ``dtypes``: beyond float64, the types whose forward result is compared (with the tolerance of the type).
