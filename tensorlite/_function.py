@@ -129,8 +129,8 @@ class _Call:
         if any(isinstance(o, Value) and o.level for o in outs):
             raise GradError(f"{self.function.__name__}.forward uses a value of a running transform (grad, vjp, ...) that is not "
                             "among its arguments, whose gradient would be lost; pass it as an argument")
-        self.results = [(tuple(o.shape), o.dtype) if isinstance(o, Value) else None for o in outs]   # type: ignore[attr-defined]
-        self.shapes = [tuple(a.shape) if isinstance(a, Value) else None for a in args]   # type: ignore[attr-defined]
+        self.results = [(tuple(o.shape), o.dtype) if isinstance(o, Value) else None for o in outs]
+        self.shapes = [tuple(a.shape) if isinstance(a, Value) else None for a in args]
         self.differentiable = [i for i, (made, was) in enumerate(zip(self.results, given)) if made is not None
                                and Provided.is_differentiable(made[1]) and not any(was is n for n in ctx._nondifferentiable)]
         others = []

@@ -44,7 +44,7 @@ def show(tensor: Any) -> str:
     return f"tensor({', '.join([body, *notes])})"
 
 
-def unpickle(kind: type[Any], array: Any, device: str, tracked: bool) -> Any:
+def unpickle(kind: Any, array: Any, device: str, tracked: bool) -> Any:
     """The tensor of class ``kind`` that ``Tensor.__reduce__`` took apart."""
     out = kind.__new__(kind)
     out.value = array if device == "cpu" else backends.backend_for_device(device).asarray(array, device=device)

@@ -570,7 +570,11 @@ class Tensor(Value):
     # ---- linear algebra (ops/contraction.py) -------------------------------------------------------------------------
 
     def __matmul__(self, other: Any) -> Tensor:
-        return contraction.matmul(self, other)
+        try:
+            matrices = self.value.ndim > 1 and other.value.ndim > 1
+        except AttributeError:
+            matrices = False
+        return contraction.matmul_p(self, other) if matrices else contraction.matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> Tensor:
         return contraction.matmul(other, self)

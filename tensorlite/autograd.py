@@ -56,20 +56,20 @@ def _roots(outputs: list[Any], gradients: list[Any], create_graph: bool) -> list
             raise GradError("backward: this tensor belongs to a transform that is running (grad, vjp, ...); "
                             "use the transforms inside each other, or backward outside of them")
         if not out.tracked:
-            raise GradError(f"backward: the tensor of shape {tuple(out.value.shape)} does not require a gradient: none of what it was made from "
-                            "does, or it was made under no_grad(), from a detach()ed tensor or through integers")
+            raise GradError(f"backward: the tensor of shape {tuple(out.value.shape)} does not require a gradient: none of what it "
+                            "was made from does, or it was made under no_grad(), from a detach()ed tensor or through integers")
         array = out.value
         if g is None:
             if array.size != 1:
-                raise GradError(f"backward: the gradient can be left out only for a scalar, and this tensor has shape {tuple(array.shape)}; "
-                                "reduce it, for example with .sum(), or pass gradient= of that shape")
+                raise GradError("backward: the gradient can be left out only for a scalar, and this tensor has shape "
+                                f"{tuple(array.shape)}; reduce it, for example with .sum(), or pass gradient= of that shape")
             g = Provided.ones_like(array)
         else:
             if not isinstance(g, Value):
                 g = Provided.asarray(g)
             if tuple(g.value.shape) != tuple(array.shape):
-                raise ShapeError(f"backward: the gradient has shape {tuple(g.value.shape)}, but the tensor has shape {tuple(array.shape)}; "
-                                 "they must be the same")
+                raise ShapeError(f"backward: the gradient has shape {tuple(g.value.shape)}, but the tensor has shape "
+                                 f"{tuple(array.shape)}; they must be the same")
             if g.value.dtype != array.dtype:
                 g = Provided.cast(g, dtype=array.dtype)
             if not create_graph:
@@ -97,7 +97,8 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
         lead, backend = first.__class__, backends.backend_of(first)
         exclusive = backend.exclusive
         with backend.quiet():
-            grads = tape.run(roots, 0, create_graph=create_graph, retain_graph=create_graph if retain_graph is None else retain_graph)
+            grads = tape.run(roots, 0, create_graph=create_graph,
+                             retain_graph=create_graph if retain_graph is None else retain_graph)
         del roots, first
         while grads:   # one by one, so that an array which two leaves got is seen to be shared by the first only
             leaf, g = grads.popitem()
@@ -162,7 +163,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
             if materialize_grads:
                 g = Provided.zeros_like(x.value)
             elif not allow_unused:
-                raise GradError(f"grad: the outputs do not depend on inputs[{i}] (shape {x.shape}); pass allow_unused=True to get None for it")
+                raise GradError(f"grad: the outputs do not depend on inputs[{i}] (shape {x.shape}); pass allow_unused=True to get "
+                                "None for it")
         if g is not None and not isinstance(g, Value):
             if id(g) in given or getattr(g, "base", None) is not None:   # two inputs that got one array, or a view of something
                 g = backends.backend_of(g).asarray(g, copy=True)

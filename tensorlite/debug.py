@@ -85,7 +85,7 @@ def graph(t: Any, names: Mapping[str, Any] | None = None) -> Graph:
     for n in ordered:
         if isinstance(n, Value):
             name = called.get(id(n), "leaf")
-            out.append(GraphNode(name, tuple(n.shape), n.dtype, (), 0, "", n))   # type: ignore[attr-defined]
+            out.append(GraphNode(name, tuple(n.shape), n.dtype, (), 0, "", n))
         else:
             held = {id(a): a.nbytes for a in _saved(n)}
             out.append(GraphNode(_name(n), tuple(n.shape), n.dtype, tuple(place[p] for p in n.parents), sum(held.values()),
@@ -158,10 +158,10 @@ def explain(f: Callable[..., Any], *args: Any, limit: int = 1000) -> Explanation
         out = f(*leaves)
     if not isinstance(out, Value) or not out.tracked:
         raise GradError("explain: the result does not depend on the arguments by operations that have gradients")
-    if out.numel() != 1:   # type: ignore[attr-defined]
-        raise ShapeError(f"explain: the function returned shape {tuple(out.shape)}; expected a scalar")   # type: ignore[attr-defined]
+    if out.numel() != 1:
+        raise ShapeError(f"explain: the function returned shape {tuple(out.shape)}; expected a scalar")
     found = Explanation()
-    found.value = float(out.item())   # type: ignore[attr-defined]
+    found.value = float(out.item())
     local: dict[Any, list[tuple[Any, float]]] = {}
     todo: list[tuple[Any, tuple[str, ...], tuple[float, ...]]] = [(out.node or out, (), ())]
     while todo:
@@ -175,7 +175,7 @@ def explain(f: Callable[..., Any], *args: Any, limit: int = 1000) -> Explanation
             found.append(Path(called.get(at, "leaf"), (called.get(at, "leaf"), *steps), factors, product))
             continue
         if at not in local:
-            local[at] = _local(at, out.device)   # type: ignore[attr-defined]
+            local[at] = _local(at, out.device)
         label = _label(at, f)
         if not steps or steps[0] != label:
             steps = (label, *steps)
@@ -228,8 +228,8 @@ def why_none(p: Any, loss: Any) -> str:
     if p.grad is not None:
         return "its .grad is not None"
     if not p.tracked:
-        if kind(p.dtype) not in "fc":   # type: ignore[attr-defined]
-            return f"it has dtype {p.dtype}: only floating and complex tensors have gradients"   # type: ignore[attr-defined]
+        if kind(p.dtype) not in "fc":
+            return f"it has dtype {p.dtype}: only floating and complex tensors have gradients"
         return "it does not require a gradient: call requires_grad_() on it before it is used"
     if p.node is not None and not p.retains_grad:   # type: ignore[attr-defined]
         return (f"it is no leaf but the result of {tape.describe_node(p.node)}: only leaves keep their gradient; call "
@@ -349,7 +349,7 @@ def detect_anomaly() -> Iterator[None]:
             with np.errstate(all="ignore"):
                 out, arrays = _run(op, implementation, values, options)
             bad = _not_finite(arrays)
-            if bad and isinstance(op, _Update) or bad and not _not_finite([*_flat(values), *_flat(options.values())]):
+            if bad and (isinstance(op, _Update) or not _not_finite([*_flat(values), *_flat(options.values())])):
                 raise AnomalyError(f"{op.name} made {bad} out of finite values {_place()}")
             return out
         return run

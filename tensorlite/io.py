@@ -58,6 +58,8 @@ def save_safetensors(tensors: Mapping[str, Any], path: Path, metadata: Mapping[s
     {'w': tensor([1., 1.])}
     """
     safetensors = package()
+    if "__metadata__" in tensors:   # the file would be unreadable
+        raise DTypeError("save: an array has the name '__metadata__', which the format keeps for itself; give it another")
     arrays = {name: _host(name, value) for name, value in tensors.items()}
     notes = dict(metadata or {})
     notes[_CHECKSUM] = f"{_checksum(arrays, notes):08x}"

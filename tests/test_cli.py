@@ -273,3 +273,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.strip() == f"tensorlite {tl.__version__}"
+
+
+def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m tensorlite train --data digits --epochs 3 --out {tmp_path / 'run'}"
+    done = subprocess.run(["bash", "-c", f"{command} | head -n 1; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+    assert done.returncode == 141 and done.stdout.count("\n") == 1 and not done.stderr

@@ -190,3 +190,9 @@ def test_importing_tensorlite_imports_none_of_the_layers_above() -> None:
                "print(json.dumps([before, [m for m in ('matplotlib', 'rich', 'safetensors') if m in sys.modules]]))")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert json.loads(done.stdout) == [[], []], done.stderr
+
+
+def test_the_name_that_the_format_keeps_for_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DTypeError, match="'__metadata__', which the format keeps for itself"):
+        io.save({"__metadata__": np.ones(1)}, tmp_path / "x")
+    assert not (tmp_path / "x").exists()

@@ -19,7 +19,7 @@ LAYERS = [
     "backends",
     "_dtypes _tree _philox engine",
     "ops",
-    "autograd _function _interop _namespace _tensor",
+    "autograd _function _interop _namespace _shown _tensor",
     "func random linalg testing nn optim",
     "data models io debug",
     "train",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import strict_backend
+import strict_backend  # noqa: F401 - registers the device "strict"
 
 import tensorlite as tl
 from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError, TensorliteError

@@ -305,7 +305,8 @@ class Primitive:
         if self.elementwise and isinstance(error, TypeError) and None in (kinds := [None if v is None else 0 for v in values]):
             raise DTypeError(f"{self.name}: {self.argument(kinds.index(None))} is None; expected a tensor, an array or "
                              "a number") from error
-        for builtin, ours in ((IndexError, OutOfRangeError), (ValueError, ShapeError), (TypeError, DTypeError)):
+        for builtin, ours in ((IndexError, OutOfRangeError), (ValueError, ShapeError), (TypeError, DTypeError),
+                              (AttributeError, DTypeError)):
             if isinstance(error, builtin):
                 raise ours(what) from error
         raise error

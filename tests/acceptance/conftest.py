@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorlite.backends import backend_for_device
 
+from tensorlite.backends import backend_for_device
 from tensorlite.errors import TensorliteError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -18,17 +18,20 @@ def getitem(x: Any, *key: Any) -> Any:
     return getitem(x, key)
 
 
+ROWS_TAKEN = np.array([1, 1, 0])
+KEYS: tuple[tuple[Any, ...], ...] = (
+    (0,),
+    (slice(None), -1),
+    (..., None, slice(None, None, -1)),
+    (ROWS_TAKEN,),
+    (slice(None), ROWS_TAKEN),
+    (ROWS_TAKEN, slice(1, None), ROWS_TAKEN),
+    (0, ROWS_TAKEN),
+)
+
+
 def _reads(rng: np.random.Generator) -> Iterator[Case]:
-    rows = np.array([1, 1, 0])
-    for key in (
-        (0,),
-        (slice(None), -1),
-        (..., None, slice(None, None, -1)),
-        (rows,),
-        (slice(None), rows),
-        (rows, slice(1, None), rows),
-        (0, rows),
-    ):
+    for key in KEYS:
         yield Case((normal(rng, (2, 3, 4)), *key))
     yield Case((normal(rng, (2, 3)), rng.normal(size=(2, 3)) > 0))
     yield Case((normal(rng, (2, 3)), slice(None), np.array([True, False, True])))
@@ -49,16 +52,7 @@ def _set(x: Any, value: Any, *key: Any) -> Any:
 
 
 def _writes(rng: np.random.Generator) -> Iterator[Case]:
-    rows = np.array([1, 1, 0])
-    for key in (
-        (0,),
-        (slice(None), -1),
-        (..., None, slice(None, None, -1)),
-        (rows,),
-        (slice(None), rows),
-        (rows, slice(1, None), rows),
-        (0, rows),
-    ):
+    for key in KEYS:
         x = normal(rng, (2, 3, 4))
         yield Case((x, normal(rng, x[key].shape), *key))
     yield Case((normal(rng, (2, 3)), normal(rng, ()), rng.normal(size=(2, 3)) > 0))
