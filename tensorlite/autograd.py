@@ -56,8 +56,8 @@ def _roots(outputs: list[Any], gradients: list[Any], create_graph: bool) -> list
             raise GradError("backward: this tensor belongs to a transform that is running (grad, vjp, ...); "
                             "use the transforms inside each other, or backward outside of them")
         if not out.tracked:
-            raise GradError(f"backward: the tensor of shape {tuple(out.value.shape)} does not require a gradient: none of what it "
-                            "was made from does, or it was made under no_grad(), from a detach()ed tensor or through integers")
+            raise GradError(f"backward: the tensor of shape {tuple(out.value.shape)} does not require a gradient: none of what "
+                            "it was made from does, or it was made under no_grad(), from a detach()ed tensor or through integers")
         array = out.value
         if g is None:
             if array.size != 1:
@@ -163,8 +163,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
             if materialize_grads:
                 g = Provided.zeros_like(x.value)
             elif not allow_unused:
-                raise GradError(f"grad: the outputs do not depend on inputs[{i}] (shape {x.shape}); pass allow_unused=True to get "
-                                "None for it")
+                raise GradError(f"grad: the outputs do not depend on inputs[{i}] (shape {x.shape}); pass allow_unused=True to "
+                                "get None for it")
         if g is not None and not isinstance(g, Value):
             if id(g) in given or getattr(g, "base", None) is not None:   # two inputs that got one array, or a view of something
                 g = backends.backend_of(g).asarray(g, copy=True)
