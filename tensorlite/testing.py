@@ -136,7 +136,7 @@ def _compare(name: str, of: str, arrays: list[Any], analytic: list[Any], scalar:
             spot = tuple(int(i) for i in worst)
             raise GradcheckError(
                 f"{name}: the {of} with respect to input {k} (shape {array.shape}) differs most at {where} {spot}: "
-                f"analytic {got[worst]:.10g}, numeric {numeric[worst]:.10g} (eps={eps:g}, atol={atol:g}, rtol={rtol:g}, "
+                f"analytic {got[worst]:.7g}, numeric {numeric[worst]:.7g} (eps={eps:g}, atol={atol:g}, rtol={rtol:g}, "
                 f"seed={seed}); {int((excess > 0).sum())} of {excess.size} differ")
 
 

@@ -77,7 +77,7 @@ def _blas() -> dict[str, Any]:
     blas = config.get("Build Dependencies", {}).get("blas", {})
     found = {"name": blas.get("name", "unknown"), "version": blas.get("version", "unknown")}
     try:
-        from threadpoolctl import threadpool_info  # type: ignore[import-untyped,unused-ignore]
+        from threadpoolctl import threadpool_info
     except ImportError:
         return found
     return {**found, **{k: v for pool in threadpool_info() if pool["user_api"] == "blas"
