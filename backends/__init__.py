@@ -5,13 +5,17 @@ that names a :class:`Backend` subclass; entry points are read only when somethin
 """
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
+from tensorlite._state import changed
 from tensorlite.backends._base import Backend
 from tensorlite.backends._numpy import NumpyBackend
 from tensorlite.errors import BackendUnavailable, DeviceError, DTypeError
 
-__all__ = ["Backend", "NumpyBackend", "backend_for_device", "backend_of", "backends", "of_type", "register_backend"]
+__all__ = ["Backend", "NumpyBackend", "backend_for_device", "backend_of", "backends", "of_type", "register_backend",
+           "use_backend"]
 
 _by_name: dict[str, Backend] = {}
 _by_type: dict[type, Backend] = {}
@@ -106,4 +110,33 @@ def backends() -> dict[str, str]:
     return {**dict.fromkeys(_by_name, "available"), **missing}
 
 
+class use_backend(changed):
+    """A context in which new tensors are made by the backend of that name unless they are told a device; ``"auto"`` takes CUDA
+    where it is available, else the CPU.
+
+    >>> import tensorlite as tl
+    >>> with tl.use_backend("numpy"):
+    ...     tl.zeros(2).device
+    'cpu'
+    """
+
+    __slots__ = ()
+
+    def __init__(self, name: str) -> None:
+        wanted = ("cupy" if "cupy" in _by_name else "numpy") if name == "auto" else name
+        if wanted not in _by_name:
+            found = backends()
+            why = found.get(wanted, f"it is not known; there are auto, {', '.join(found)}")
+            raise BackendUnavailable(f"use_backend: backend {name!r} cannot be used: {why}")
+        super().__init__(device=_by_name[wanted].devices[0])
+
+
+class _Callable(ModuleType):
+    """This package, which can be called like its function: ``tensorlite.backends()``."""
+
+    def __call__(self) -> dict[str, str]:
+        return backends()
+
+
+sys.modules[__name__].__class__ = _Callable
 register_backend("numpy", NumpyBackend)

@@ -44,6 +44,7 @@ from tensorlite._namespace import (
 )
 from tensorlite._state import config, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tensorlite._tensor import Tensor
+from tensorlite.backends import register_backend, use_backend
 from tensorlite.func import grad, jacrev, stop_gradient, value_and_grad, vjp
 from tensorlite.ops.activation import log_sigmoid, prelu, relu, softplus
 from tensorlite.ops.binary import (
@@ -308,10 +309,10 @@ __all__ = [
     "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
     "bmm", "bool", "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "can_cast", "cat", "ceil",
     "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone", "complex128", "complex64", "concat", "concatenate", "config",
-    "conj", "contiguous", "copysign", "cos", "cosh", "count_nonzero", "cumprod", "cumsum", "cumulative_prod",
-    "cumulative_sum", "data", "debug", "deg2rad", "diag", "diag_embed", "diagonal", "diff", "div", "divide", "dot", "double",
-    "dstack", "e", "einsum", "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "errors", "exp",
-    "exp2", "expand_dims", "expit", "expm1", "eye", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16",
+    "conj", "contiguous", "copysign", "cos", "cosh", "count_nonzero", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum",
+    "data", "debug", "deg2rad", "diag", "diag_embed", "diagonal", "diff", "div", "divide", "dot", "double", "dstack", "e",
+    "einsum", "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "errors", "exp", "exp2",
+    "expand_dims", "expit", "expm1", "eye", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16",
     "float32", "float64", "floor", "floor_divide", "fmod", "frac", "from_dlpack", "from_numpy", "full", "full_like", "func",
     "gather", "ge", "get_default_dtype", "get_rng_state", "grad", "greater", "greater_equal", "gt", "half", "hstack", "hypot",
     "iinfo", "imag", "index_add", "index_copy", "index_fill", "index_put", "index_select", "inf", "initial_seed", "int",
@@ -324,15 +325,15 @@ __all__ = [
     "neg", "negative", "newaxis", "nextafter", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "numel", "ones",
     "ones_like", "optim", "outer", "pad", "permute", "permute_dims", "pi", "positive", "pow", "power", "prelu", "prod",
     "promote_types", "put", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "random",
-    "randperm", "ravel", "real", "reciprocal", "relu", "remainder", "repeat", "repeat_interleave", "reshape", "result_type",
-    "roll", "rot90", "round", "row_stack", "rsqrt", "save", "scatter", "scatter_add", "searchsorted", "select",
-    "set_default_dtype", "set_grad_enabled", "set_rng_state", "sgn", "short", "sigmoid", "sign", "signbit", "sin", "sinh",
-    "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "stop_gradient", "sub",
-    "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis", "take_along_dim", "tan", "tanh", "tensor",
-    "tensor_split", "tensordot", "testing", "tile", "topk", "train", "transpose", "tril", "triu", "true_divide", "trunc",
-    "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_all", "unique_counts", "unique_inverse",
-    "unique_values", "unsqueeze", "unstack", "value_and_grad", "var", "var_mean", "vdot", "vecdot", "vector_norm", "vjp",
-    "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "randperm", "ravel", "real", "reciprocal", "register_backend", "relu", "remainder", "repeat", "repeat_interleave",
+    "reshape", "result_type", "roll", "rot90", "round", "row_stack", "rsqrt", "save", "scatter", "scatter_add", "searchsorted",
+    "select", "set_default_dtype", "set_grad_enabled", "set_rng_state", "sgn", "short", "sigmoid", "sign", "signbit", "sin",
+    "sinh", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "stop_gradient",
+    "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis", "take_along_dim", "tan", "tanh",
+    "tensor", "tensor_split", "tensordot", "testing", "tile", "topk", "train", "transpose", "tril", "triu", "true_divide",
+    "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_all", "unique_counts",
+    "unique_inverse", "unique_values", "unsqueeze", "unstack", "use_backend", "value_and_grad", "var", "var_mean", "vdot",
+    "vecdot", "vector_norm", "vjp", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 
 # ---- on demand: the layers above, which importing tensorlite does not pay for

@@ -27,3 +27,17 @@ def test_the_gradient_of_a_leaf_is_where_the_leaf_is(create_graph: bool) -> None
     loss.backward(create_graph=create_graph)
     assert (here.grad.device, there.grad.device) == ("cpu", "strict")
     assert here.grad.tolist() == [3.0, 4.0] and there.grad.tolist() == [1.0, 2.0]
+
+
+def test_backends_are_listed_and_chosen() -> None:
+    assert tl.backends()["numpy"] == "available" and "version" in tl.backends()["cupy"]
+    assert tl.backends() == tl.backends.backends()
+    with tl.use_backend("auto"):
+        assert tl.zeros(2).device in ("cpu", "cuda")
+    with tl.use_backend("strict"):
+        assert tl.zeros(2).device == "strict" and tl.zeros(2, device="cpu").device == "cpu"
+    assert tl.zeros(2).device == "cpu"
+    with pytest.raises(tl.errors.BackendUnavailable, match="backend 'cupy' cannot be used: the CUDA backend"):
+        tl.use_backend("cupy")
+    with pytest.raises(tl.errors.BackendUnavailable, match="there are auto, numpy"):
+        tl.use_backend("jax")
