@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import warnings
 from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
-__all__ = ["Cost", "Kernel", "load", "names"]
+__all__ = ["Cost", "Kernel", "has_compiler", "load", "names"]
 
 
 class Cost(NamedTuple):
@@ -43,15 +44,31 @@ class Kernel:
     @cached_property
     def cpu(self) -> Callable[..., Any] | None:
         """The CPU version, or None where there is none or its compiler cannot be imported."""
-        if self._cpu is None:
+        if self._cpu is None or not has_compiler():
             return None
         module, function = self._cpu.split(":")
-        try:
-            return getattr(importlib.import_module(module), function)
-        except ImportError as error:
-            if error.name is not None and error.name.partition(".")[0] in ("numba", "llvmlite"):
-                return None
-            raise
+        return getattr(importlib.import_module(module), function)
+
+
+@cache
+def has_compiler() -> bool:
+    """Whether Numba can be imported. If it is there and cannot be (it refuses a NumPy newer than it knows), a warning says so."""
+    try:
+        import numba  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] in ("numba", "llvmlite"):
+            return False
+        _unusable(error)
+        return False
+    except (ImportError, OSError) as error:
+        _unusable(error)
+        return False
+    return True
+
+
+def _unusable(error: Exception) -> None:
+    warnings.warn(f"tensorlite's compiled CPU kernels are off, NumPy does their work: Numba cannot be imported ({error})",
+                  RuntimeWarning, stacklevel=3)
 
 
 def names() -> list[str]:

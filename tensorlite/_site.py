@@ -24,15 +24,19 @@ def search_path(path: Iterable[str]) -> list[str]:
     return folders
 
 
+def _is_library(path: str) -> bool:
+    """Whether a file belongs to this library or to another installed one: what says something to the user is in neither."""
+    return path.startswith(_ROOTS) or f"{os.sep}site-packages{os.sep}" in path
+
+
 def caller(depth: int = 1) -> Site:
-    """The innermost frame outside the library, the ``depth`` nearest ones being known to be inside: each one looked at costs
-    50 ns."""
+    """The innermost frame outside of libraries; the ``depth`` nearest ones are known to be inside (a look at one costs 50 ns)."""
     frame = sys._getframe(depth)
     while True:
         code = frame.f_code
         ours = _ours.get(code.co_filename)
         if ours is None:
-            ours = _ours[code.co_filename] = os.path.abspath(code.co_filename).startswith(_ROOTS)
+            ours = _ours[code.co_filename] = _is_library(os.path.abspath(code.co_filename))
         if not ours or frame.f_back is None:
             return code, frame.f_lasti
         frame = frame.f_back

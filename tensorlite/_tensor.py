@@ -271,6 +271,8 @@ class Tensor(Value):
         if self.tracked:
             raise DTypeError("__dlpack__: a tensor that requires a gradient cannot be exported; use .detach() first")
         array = raw(self)
+        if not getattr(getattr(array, "flags", None), "writeable", True):   # an expanded view: who gets it would not know
+            return backends.backend_of(array).asarray(array, copy=True).__dlpack__(**options)
         saved = inplace.held(array, 2)   # array, and this tensor's value
         inplace.share(array, digest=saved)
         return array.__dlpack__(**options)
@@ -291,14 +293,6 @@ class Tensor(Value):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         from tensorlite import _interop
         return _interop.function(function, args, kwargs)
-
-    def cpu(self) -> Tensor:
-        """The tensor in host memory."""
-        return self.to("cpu")
-
-    def cuda(self, device: Any = None) -> Tensor:
-        """The tensor on a CUDA device."""
-        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
 
     def to(self, *target: Any, device: Any = None, dtype: Any = None, copy: bool = False, non_blocking: bool = False) -> Tensor:
         """The tensor on another device or of another dtype: ``to("cuda")``, ``to(tl.float64)``, ``to(other)``;
@@ -322,6 +316,9 @@ class Tensor(Value):
         if stream is not None:
             raise DTypeError(f"to_device: stream = {stream!r}; expected None, there are no streams")
         return self.to(device=device)
+
+    cpu, cuda = creation.cpu, creation.cuda
+    new_tensor, new_zeros, new_ones = creation.new_tensor, creation.new_zeros, creation.new_ones
 
     # ---- showing, copying, pickling ----------------------------------------------------------------------------------
 

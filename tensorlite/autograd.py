@@ -55,9 +55,13 @@ def _roots(outputs: list[Any], gradients: list[Any], create_graph: bool) -> list
         if out.level:
             raise GradError("backward: this tensor belongs to a transform that is running (grad, vjp, ...); "
                             "use the transforms inside each other, or backward outside of them")
+        if g is not None and hasattr(g, "shape") and tuple(g.shape) != tuple(out.value.shape):
+            raise ShapeError(f"backward: the gradient has shape {tuple(g.shape)}, but the tensor has shape "
+                             f"{tuple(out.value.shape)}; they must be the same")
         if not out.tracked:
             raise GradError(f"backward: the tensor of shape {tuple(out.value.shape)} does not require a gradient: none of what "
-                            "it was made from does, or it was made under no_grad(), from a detach()ed tensor or through integers")
+                            "it was made from does, or it was made under no_grad(), from a detach()ed tensor or through "
+                            "integers; tensorlite.debug.why_none(p, compute) names the line for a leaf p")
         array = out.value
         if g is None:
             if array.size != 1:
@@ -132,8 +136,8 @@ def _accumulate(leaf: Any, g: Any) -> None:
         leaf.grad = new(g if backend.exclusive(g, 2) else backend.asarray(g, copy=True))
 
 
-def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-         allow_unused: bool = False, *, materialize_grads: bool = False) -> tuple[Any, ...]:
+def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, *, retain_graph: bool | None = None, create_graph: bool = False,
+         allow_unused: bool = False, materialize_grads: bool = False) -> tuple[Any, ...]:
     """The gradients of ``outputs`` with respect to ``inputs``, as a tuple; no ``.grad`` is touched.
 
     sum_k grad_outputs[k]^T (d outputs[k] / d input), one of each input's shape. An input the outputs do not depend on raises

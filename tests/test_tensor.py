@@ -258,3 +258,22 @@ def test_cuda_without_a_gpu_says_what_to_do() -> None:
         tl.ones(2, device="cuda")
     except BackendUnavailable as error:
         assert "cuda" in str(error) and "cpu" in str(error)
+
+
+def test_new_tensors_like_this_one() -> None:
+    x = tl.ones(2, dtype=tl.float64)
+    assert x.new_zeros(3).dtype == tl.float64 and x.new_ones((2, 2)).shape == (2, 2) and x.new_tensor([1]).dtype == tl.float64
+    assert x.new_zeros(1, dtype=tl.int32).dtype == tl.int32
+
+
+def test_an_expanded_tensor_is_exported_as_a_copy() -> None:
+    base = tl.ones(1)
+    there = np.from_dlpack(tl.broadcast_to(base, (3,)))
+    assert there.tolist() == [1, 1, 1] and not np.shares_memory(there, base.numpy())
+
+
+def test_the_gradient_of_backward_is_checked_before_the_graph() -> None:
+    """The slide's recurrent network: nothing in it requires a gradient, and the gradient has the wrong shape besides."""
+    x, h, w = tl.randn(1, 20), tl.randn(1, 20), tl.autograd.Variable(tl.randn(20, 20))
+    with pytest.raises(tl.errors.ShapeError, match=r"gradient has shape \(1, 20\), but the tensor has shape \(20, 1\)"):
+        (tl.mm(w, x.t()) + tl.mm(w, h.t())).tanh().backward(tl.ones(1, 20))

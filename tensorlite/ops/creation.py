@@ -281,3 +281,30 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
 
 
 provide(ones_like=lambda x: ones_p(x, dtype=None), zeros_like=lambda x: zeros_p(x, dtype=None))
+
+
+# ---- methods: the tensor elsewhere, and tensors like it ------------------------------------------------------------------
+
+def cpu(x: Any) -> Any:
+    """The tensor in host memory."""
+    return x.to("cpu")
+
+
+def cuda(x: Any, device: Any = None) -> Any:
+    """The tensor on a CUDA device."""
+    return x.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
+
+
+def new_tensor(x: Any, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """``tensor(data)`` with the dtype and device of ``x``."""
+    return tensor(data, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+
+
+def new_zeros(x: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """``zeros(*size)`` with the dtype and device of ``x``."""
+    return zeros(*size, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+
+
+def new_ones(x: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """``ones(*size)`` with the dtype and device of ``x``."""
+    return ones(*size, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)

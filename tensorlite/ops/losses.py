@@ -154,13 +154,19 @@ def cross_entropy(input: Array, target: Array, weight: Array | None = None, *, i
             return softmax_cross_entropy_p(input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing,
                                            reduction=reduction)
     kind = _dtypes.kind(target.dtype) if hasattr(target, "dtype") else "?"
-    if kind not in "iuf":
-        raise DTypeError(f"cross_entropy: target has dtype {getattr(target, 'dtype', type(target).__name__)}; expected integer "
-                         "class labels or floating probabilities")
+    if kind == "?":
+        raise DTypeError(f"cross_entropy: target is a {type(target).__name__}; expected a tensor or an array: wrap it with "
+                         "tensorlite.asarray")
+    if kind not in "iufb":
+        raise DTypeError(f"cross_entropy: target has dtype {target.dtype}; expected integer class labels or floating "
+                         "probabilities")
     if hasattr(input, "dtype") and _dtypes.kind(input.dtype) in "biu":   # their logarithms would be rounded to integers
         raise DTypeError(f"cross_entropy: input has dtype {input.dtype}; expected floating logits: cast it, as with .float()")
     if kind == "f" or (target.ndim == input.ndim and tuple(target.shape) == tuple(input.shape) and input.ndim >= 1):
         return _soft(input, target, weight, reduction, label_smoothing)
+    if kind == "b":
+        raise DTypeError("cross_entropy: target has dtype bool, which is taken for a one-hot target of the input's shape, "
+                         f"{tuple(input.shape)}, and this has shape {tuple(target.shape)}")
     rows, labels = _rows_of("cross_entropy", input, target)
     options = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction}
     if _recording(input):
