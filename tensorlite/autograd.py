@@ -55,9 +55,12 @@ def _roots(outputs: list[Any], gradients: list[Any], create_graph: bool) -> list
         if out.level:
             raise GradError("backward: this tensor belongs to a transform that is running (grad, vjp, ...); "
                             "use the transforms inside each other, or backward outside of them")
-        if g is not None and hasattr(g, "shape") and tuple(g.shape) != tuple(out.value.shape):
-            raise ShapeError(f"backward: the gradient has shape {tuple(g.shape)}, but the tensor has shape "
-                             f"{tuple(out.value.shape)}; they must be the same")
+        if g is not None:
+            if not isinstance(g, Value):
+                g = Provided.asarray(g)
+            if tuple(g.value.shape) != tuple(out.value.shape):
+                raise ShapeError(f"backward: the gradient has shape {tuple(g.value.shape)}, but the tensor has shape "
+                                 f"{tuple(out.value.shape)}; they must be the same")
         if not out.tracked:
             raise GradError(f"backward: the tensor of shape {tuple(out.value.shape)} does not require a gradient: none of what "
                             "it was made from does, or it was made under no_grad(), from a detach()ed tensor or through "
@@ -69,11 +72,6 @@ def _roots(outputs: list[Any], gradients: list[Any], create_graph: bool) -> list
                                 f"{tuple(array.shape)}; reduce it, for example with .sum(), or pass gradient= of that shape")
             g = Provided.ones_like(array)
         else:
-            if not isinstance(g, Value):
-                g = Provided.asarray(g)
-            if tuple(g.value.shape) != tuple(array.shape):
-                raise ShapeError(f"backward: the gradient has shape {tuple(g.value.shape)}, but the tensor has shape "
-                                 f"{tuple(array.shape)}; they must be the same")
             if g.value.dtype != array.dtype:
                 g = Provided.cast(g, dtype=array.dtype)
             if not create_graph:

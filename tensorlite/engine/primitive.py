@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from tensorlite import backends
-from tensorlite._site import caller
 from tensorlite._state import _base, _current
 from tensorlite.engine import inplace, tape
-from tensorlite.engine.value import EVERYDAY, KIND, RAW, SCALAR, Provided, Value, new, wrap
+from tensorlite.engine.value import EVERYDAY, KIND, RAW, SCALAR, Provided, Value, wrap
 from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError, TensorliteError
 
 REGISTRY: dict[str, Primitive] = {}
@@ -98,10 +97,6 @@ class Primitive:
         """One rule for both modes: for elementwise operations, whose Jacobian is diagonal."""
         self.vjp(**rules)
         self.jvps.update(rules)
-
-    @property
-    def differentiable(self) -> bool:
-        return not self.discrete
 
     # ---- the call ----------------------------------------------------------------------------------------------------
 
@@ -349,4 +344,4 @@ def primitive(name: str, forward: Callable[..., Any] | str, **kind: Any) -> Prim
     return Primitive(name, forward, **kind)
 
 
-__all__ = ["REGISTRY", "Primitive", "caller", "names_of", "new", "primitive"]
+__all__ = ["REGISTRY", "Primitive", "names_of", "primitive"]

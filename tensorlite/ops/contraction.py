@@ -221,19 +221,22 @@ linear_p = primitive("linear", _linear, linear_in="x w b", check=_check_linear)
 linear_backward_p = primitive("linear_backward", _linear_backward, outputs=0)
 
 
-def _linear_rule(g: Any, needs: Any, x: Any, w: Any) -> Any:
-    """The three products in one dispatch."""
-    terms = linear_backward_p(g, x, w, needs=needs)
-    if len(terms) == 3:
+def _placed(terms: Any, needs: Any) -> Any:
+    """The results there are, each in the place of the argument it belongs to."""
+    if len(terms) == len(needs):
         return terms
     found = iter(terms)
     return [next(found) if need else None for need in needs]
 
 
+def _linear_rule(g: Any, needs: Any, x: Any, w: Any) -> Any:
+    """The three products in one dispatch."""
+    return _placed(linear_backward_p(g, x, w, needs=needs), needs)
+
+
 def _linear_backward_rule(h: Any, _: Any, g: Any, x: Any, w: Any, needs: tuple[bool, ...]) -> Any:
     """dx = g w, dw = g^T x, db = sum g: bilinear, so what flows back are the same products."""
-    found = iter(h)
-    hx, hw, hb = [next(found) if need else None for need in needs]
+    hx, hw, hb = _placed(h, needs)
     dg, dx, dw = [], None, None
     if hx is not None:
         dg.append(linear_p(hx, w, None))
@@ -264,11 +267,7 @@ linear_relu_backward_p = primitive(
 def _linear_relu_rule(g: Any, needs: Any, x: Any, w: Any, out: Any) -> Any:
     if isinstance(g, Value):   # to be differentiated again: by the parts, which have rules
         return _linear_rule(relu_backward(g, out), needs, x, w)
-    terms = linear_relu_backward_p(g, x, w, out, needs=needs)
-    if len(terms) == 3:
-        return terms
-    found = iter(terms)
-    return [next(found) if need else None for need in needs]
+    return _placed(linear_relu_backward_p(g, x, w, out, needs=needs), needs)
 
 
 linear_relu_p.vjp_all(_linear_relu_rule)

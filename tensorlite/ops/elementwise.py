@@ -19,28 +19,19 @@ Array = Any   # a Tensor, or a raw array of a backend: what goes in decides what
 # A zero cotangent says that the path does not matter, so 0 x inf and 0 x nan are 0 there: d/da where(a > 0, sqrt(a), a) is
 # finite at 0. A NaN shows up in the sum of squares; testing it is one fast pass, and where() runs only if there is one.
 
-def _chain(xp: Any, g: Any, d: Any) -> Any:
-    out = g * d
+def _masked(xp: Any, out: Any, g: Any) -> Any:
     flat = xp.reshape(out, (-1,))
     if not current().strict_nan and bool(xp.isnan(xp.sum(flat * flat))):
         out = xp.where(xp.broadcast_to(g, out.shape) == 0, xp.zeros_like(out), out)
     return out
 
 
-chain = primitive("chain", _chain, elementwise=True, linear_in="g d")
+chain = primitive("chain", lambda xp, g, d: _masked(xp, g * d, g), elementwise=True, linear_in="g d")
 chain.vjp(g=lambda h, d: chain(h, d), d=lambda h, g: chain(h, g))
 
 
-def _chain_div(xp: Any, g: Any, d: Any) -> Any:
-    out = g / d
-    flat = xp.reshape(out, (-1,))
-    if not current().strict_nan and bool(xp.isnan(xp.sum(flat * flat))):
-        out = xp.where(xp.broadcast_to(g, out.shape) == 0, xp.zeros_like(out), out)
-    return out
-
-
 # the same with the reciprocal of the local derivative, which a division gives without a second rounding
-chain_div = primitive("chain_div", _chain_div, elementwise=True, linear_in="g")
+chain_div = primitive("chain_div", lambda xp, g, d: _masked(xp, g / d, g), elementwise=True, linear_in="g")
 chain_div.vjp(g=lambda h, d: chain_div(h, d), d=lambda h, d, out: neg_p(chain(h, chain_div(out, d))))
 
 
