@@ -44,7 +44,7 @@ def test_the_source_tree_is_importable_where_it_lies() -> None:
 
 
 def test_readmes_commands_install_the_same_way() -> None:
-    """Both editable: a copy in site-packages that has run leaves Numba's cache there when pip removes it, and the folder that stays
-    hides an editable install made after it."""
+    """Both editable: a copy in site-packages that has run leaves Numba's cache there when pip removes it, and the folder that
+    stays hides an editable install made after it."""
     commands = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("python3 -m venv")]
     assert len(commands) == 2 and all("pip install -q -e '.[" in command for command in commands)
