@@ -33,21 +33,46 @@ class Kernel:
     cost: ``cost(*arrays, **options) -> Cost``, from shapes and dtypes alone.
     cpu: ``"package.module:function"`` of the CPU version, with the reference's arguments but for ``xp``; imported when first
         asked for.
+    cuda: the same of the CUDA C++ version's host code, whose first argument is a :class:`~tensorlite.kernels._cuda.Runtime`
+        instead of ``xp``.
+    numba_cuda: the same of a version written with Numba-CUDA.
     """
 
-    def __init__(self, name: str, reference: Callable[..., Any], cost: Callable[..., Cost], cpu: str | None = None) -> None:
-        self.name, self.reference, self.cost, self._cpu = name, reference, cost, cpu
+    def __init__(self, name: str, reference: Callable[..., Any], cost: Callable[..., Cost], cpu: str | None = None,
+                 cuda: str | None = None, numba_cuda: str | None = None) -> None:
+        self.name, self.reference, self.cost = name, reference, cost
+        self._cpu, self._cuda, self._numba_cuda = cpu, cuda, numba_cuda
 
     def __repr__(self) -> str:
-        return f"Kernel({self.name!r}, variants={['reference'] + ['cpu'] * (self._cpu is not None)})"
+        return f"Kernel({self.name!r}, variants={self.variants})"
+
+    @property
+    def variants(self) -> list[str]:
+        """What it is written in: ``"reference"`` and some of ``"cpu"``, ``"cuda"``, ``"numba_cuda"``."""
+        return ["reference", *(v for v in ("cpu", "cuda", "numba_cuda") if getattr(self, f"_{v}") is not None)]
 
     @cached_property
     def cpu(self) -> Callable[..., Any] | None:
         """The CPU version, or None where there is none or its compiler cannot be imported."""
         if self._cpu is None or not has_compiler():
             return None
-        module, function = self._cpu.split(":")
-        return getattr(importlib.import_module(module), function)
+        return _named(self._cpu)
+
+    @cached_property
+    def cuda(self) -> Callable[..., Any] | None:
+        """The CUDA C++ version's host code, ``cuda(runtime, *arrays, **options)``, or None where there is none."""
+        return None if self._cuda is None else _named(self._cuda)
+
+    @cached_property
+    def numba_cuda(self) -> Callable[..., Any] | None:
+        """The Numba-CUDA version's host code, called like :attr:`cuda`, or None where there is none."""
+        return None if self._numba_cuda is None else _named(self._numba_cuda)
+
+
+def _named(what: str) -> Any:
+    """The function that ``"package.module:function"`` names."""
+    module, function = what.split(":")
+    return getattr(importlib.import_module(module), function)
 
 
 @cache
@@ -73,7 +98,7 @@ def _unusable(error: Exception) -> None:
 
 def names() -> list[str]:
     """The names of the kernels that are here, sorted."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.ispkg)
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.ispkg and m.name[0] != "_")
 
 
 @cache

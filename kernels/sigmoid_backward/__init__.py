@@ -14,4 +14,5 @@ def cost(g: Any, out: Any) -> Cost:
     return Cost(3 * out.size * out.dtype.itemsize, 3 * out.size)
 
 
-kernel = Kernel("sigmoid_backward", sigmoid_backward, cost, cpu=f"{__name__}.cpu:sigmoid_backward")
+kernel = Kernel("sigmoid_backward", sigmoid_backward, cost, cpu=f"{__name__}.cpu:sigmoid_backward",
+                cuda=f"{__name__}.cuda:sigmoid_backward")
