@@ -14,7 +14,7 @@ from tensorlite.backends._base import Backend
 from tensorlite.backends._numpy import NumpyBackend
 from tensorlite.errors import BackendUnavailable, DeviceError, DTypeError
 
-__all__ = ["Backend", "NumpyBackend", "backend_for_device", "backend_of", "backends", "of_type", "register_backend",
+__all__ = ["Backend", "NumpyBackend", "backend_for_device", "backend_of", "backends", "named", "of_type", "register_backend",
            "use_backend"]
 
 _by_name: dict[str, Backend] = {}
@@ -57,6 +57,18 @@ def _read_entry_points() -> None:
             _missing[point.name] = f"its entry point {point.value} failed: {error}"
 
 
+def _load_cuda() -> None:
+    """Register the CUDA backend if CuPy and a device are there; else ``_missing`` says why not. CuPy is imported here, when CUDA is
+    first asked for, and nowhere else."""
+    if "cupy" in _by_name:
+        return
+    from tensorlite.backends import _cuda
+    try:
+        register_backend("cupy", _cuda.load())
+    except BackendUnavailable as error:
+        _missing["cupy"] = str(error)
+
+
 def of_type(kind: type) -> Backend | None:
     """The backend whose arrays have this class, or None."""
     found = _by_type.get(kind)
@@ -72,6 +84,8 @@ def backend_of(array: Any) -> Backend:
     """The backend of a raw array; ``TypeError`` for anything that is none."""
     found = _by_type.get(type(array)) or of_type(type(array))
     if found is None and not isinstance(array, (list, tuple, dict, str)):
+        if type(array).__module__.partition(".")[0] == "cupy":
+            _load_cuda()
         _read_entry_points()
         found = of_type(type(array))
     if found is None:
@@ -88,12 +102,19 @@ def backend_for_device(device: str) -> Backend:
             if kind in backend.devices:
                 return backend
         if not attempt:
+            if kind == "cuda":
+                _load_cuda()
             _read_entry_points()
     if kind == "cuda":
-        raise BackendUnavailable(
-            "device 'cuda' needs the CUDA backend, which this version does not have; use device='cpu'")
+        raise BackendUnavailable(f"device {device!r} cannot be used: {_missing['cupy']}")
     known = sorted({d for b in _by_name.values() for d in b.devices})
     raise DeviceError(f"device {device!r} is unknown; there are {', '.join(known)}")
+
+
+def named(device: Any) -> str:
+    """A device string as tensors give it: ``"cuda"`` is ``"cuda:0"`` unless another device is current. ``DeviceError`` if there is
+    none such."""
+    return "cpu" if device == "cpu" else backend_for_device(device).canonical(str(device))
 
 
 def backends() -> dict[str, str]:
@@ -103,11 +124,9 @@ def backends() -> dict[str, str]:
     >>> tl.backends.backends()["numpy"]
     'available'
     """
+    _load_cuda()
     _read_entry_points()
-    missing = dict(_missing)
-    if "cupy" not in _by_name:
-        missing.setdefault("cupy", "the CUDA backend is not part of this version")
-    return {**dict.fromkeys(_by_name, "available"), **missing}
+    return {**dict.fromkeys(_by_name, "available"), **_missing}
 
 
 class use_backend(changed):
@@ -123,6 +142,8 @@ class use_backend(changed):
     __slots__ = ()
 
     def __init__(self, name: str) -> None:
+        if name in ("auto", "cupy"):
+            _load_cuda()
         wanted = ("cupy" if "cupy" in _by_name else "numpy") if name == "auto" else name
         if wanted not in _by_name:
             found = backends()

@@ -15,20 +15,7 @@ from tensorlite.backends import (
     _numpy_reduction,
     _numpy_searching,
 )
-from tensorlite.backends._base import Backend
-
-
-def _references(array: Any) -> int:
-    return sys.getrefcount(array)
-
-
-def _of_a_call() -> int:
-    """How many of the references that ``_references`` counts are the call's own; it differs between versions of Python."""
-    held_once = np.empty(0)
-    return _references(held_once) - 1
-
-
-_OWN_REFERENCES = _of_a_call()
+from tensorlite.backends._base import OWN_REFERENCES, Backend
 
 
 class NumpyBackend(Backend):
@@ -39,7 +26,7 @@ class NumpyBackend(Backend):
     array_type = np.ndarray
     scalar_types = (np.generic,)
     devices = ("cpu",)
-    capabilities = frozenset({"inplace", "strides", "float16", "bfloat16", "numpy-functions"})
+    capabilities = frozenset({"inplace", "strides", "float16", "bfloat16", "numpy-functions", "watch"})
 
     implementations = {
         **_numpy_nn.IMPLEMENTATIONS, **_numpy_indexing.IMPLEMENTATIONS, **_numpy_elementwise.IMPLEMENTATIONS,
@@ -63,7 +50,7 @@ class NumpyBackend(Backend):
         return array
 
     def exclusive(self, array: Any, held: int) -> bool:
-        return array.base is None and sys.getrefcount(array) - _OWN_REFERENCES <= held
+        return array.base is None and sys.getrefcount(array) - OWN_REFERENCES <= held
 
     def quiet(self) -> Any:
         return np.errstate(all="ignore")
@@ -71,6 +58,6 @@ class NumpyBackend(Backend):
     def assign(self, target: Any, index: Any, value: Any) -> None:
         _numpy_indexing.assign(target, index, value)
 
-    def memory_stats(self) -> dict[str, int]:
+    def memory_stats(self, device: str = "") -> dict[str, int]:
         import resource
         return {"peak_resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}

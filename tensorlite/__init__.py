@@ -338,10 +338,11 @@ __all__ = [
 
 # ---- on demand: the layers above, which importing tensorlite does not pay for
 _LAZY = {"linalg": "", "nn": "", "optim": "", "debug": "", "testing": "", "data": "", "io": "", "models": "", "train": "",
-         "load": "io", "save": "io"}
+         "load": "io", "save": "io", "amp": "", "cuda": "", "autocast": "_autocast"}
 
 if TYPE_CHECKING:
-    from tensorlite import data, debug, io, linalg, models, nn, optim, testing, train
+    from tensorlite import amp, cuda, data, debug, io, linalg, models, nn, optim, testing, train
+    from tensorlite._autocast import autocast
     from tensorlite.io import load, save
 
 # PyTorch's further names of dtypes, here so that they do not hide the builtins from this module

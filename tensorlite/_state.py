@@ -13,19 +13,22 @@ class State:
 
     ``record_from``: levels at or above it record a tape (0: all do, NEVER: none does).
     ``level``: how many transforms are open. ``observer``: sees every array operation, or None.
+    ``autocast``: turns the arguments of an operation into others of the dtype it is to run in, or None; only where there is an
+    observer, so that nobody else pays for it.
     """
 
-    __slots__ = ("device", "level", "observer", "record_from", "strict_nan")
+    __slots__ = ("autocast", "device", "level", "observer", "record_from", "strict_nan")
 
     def __init__(self) -> None:
         self.record_from, self.level = 0, 0
         self.observer: Any = None
+        self.autocast: Any = None
         self.device: str = "cpu"
         self.strict_nan = False
 
     def with_(self, **changes: Any) -> State:
         new = State.__new__(State)
-        new.record_from, new.level, new.observer = self.record_from, self.level, self.observer
+        new.record_from, new.level, new.observer, new.autocast = self.record_from, self.level, self.observer, self.autocast
         new.device, new.strict_nan = self.device, self.strict_nan
         for name, value in changes.items():
             setattr(new, name, value)

@@ -307,8 +307,8 @@ class Tensor(Value):
         out = self
         if dtype is not None and _dtypes.as_dtype(dtype) != self.dtype:
             out = elementwise.cast_p(out, dtype=_dtypes.as_dtype(dtype))
-        if device is not None and str(device) != self.device:
-            out = elementwise.move_p(out, device=str(device))
+        if device is not None and backends.named(device) != self.device:
+            out = elementwise.move_p(out, device=str(device), non_blocking=non_blocking)
         return out.clone() if copy and out is self else out
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:

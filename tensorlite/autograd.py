@@ -46,7 +46,7 @@ def _roots(outputs: list[Any], gradients: list[Any], create_graph: bool) -> list
     if len(outputs) == 1 and not gradients and not create_graph:   # the everyday case: a scalar loss
         out = outputs[0]
         if out.__class__ is Provided.tensor and out.tracked and out.value.size == 1:
-            return [(out.node or out, Provided.ones_like(out.value))]
+            return [(out.node or out, backends.backend_of(out.value).unit(out.value))]
     roots = []
     for i, out in enumerate(outputs):
         g = gradients[i] if i < len(gradients) else None

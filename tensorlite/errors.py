@@ -14,6 +14,7 @@ __all__ = [
     "GraphFreedError",
     "InplaceError",
     "NotDifferentiableError",
+    "OutOfMemoryError",
     "OutOfRangeError",
     "ShapeError",
     "TensorliteError",
@@ -43,6 +44,10 @@ class DeviceError(TensorliteError, ValueError):
 
 class BackendUnavailable(TensorliteError, RuntimeError):
     """A backend whose library or device is missing; the message says how to get it."""
+
+
+class OutOfMemoryError(TensorliteError, MemoryError):
+    """The device or the host has no memory left for an operation; the message says what holds it and what to try."""
 
 
 class GradError(TensorliteError, RuntimeError):

@@ -90,6 +90,7 @@ class Runtime:
 
     def __init__(self, cupy: Any, xp: Any) -> None:
         self.cupy, self.xp = cupy, xp
+        self.tf32 = False   # whether float32 matrix products may be rounded to TF32
         self._functions: dict[tuple[Source, str], Any] = {}
         self._modules: dict[Source, Any] = {}
 
@@ -137,6 +138,11 @@ class Runtime:
         words = np.frombuffer(memory, np.int64, 8)
         words[:] = 0
         return Faults(words)
+
+    def check(self) -> None:
+        """Raise what a kernel reported, if one did."""
+        if "faults" in self.__dict__:
+            self.faults.check()
 
     def elementwise(self, source: Source, entry: str, out: Any, arrays: Sequence[Any], *more: Any) -> Any:
         """Run ``entry(out, *arrays, n, *more)``, a kernel written with ``map_elements``, over contiguous arrays; returns ``out``."""

@@ -89,6 +89,8 @@ def share(array: Any, *, digest: bool) -> None:
     nodes that saved it before are watched too."""
     global latest
     from tensorlite.engine.tape import tick
+    if "watch" not in backends.backend_of(array).capabilities:
+        return
     memory = _memory(array)
     if memory is None or memory.shared:   # what was saved since the first time has digests of its own
         return
@@ -125,7 +127,7 @@ def watch(node: Any, args: tuple[Any, ...], values: list[Any]) -> None:
         if position < 0:
             continue
         array = raw(values[position])
-        if KIND.get(type(array)) != RAW:
+        if KIND.get(type(array)) != RAW or "watch" not in backends.backend_of(array).capabilities:
             continue
         # an array handed straight to the operation is the user's, and so is memory that was shared
         given = position < len(args) and not isinstance(args[position], Value)
@@ -240,8 +242,7 @@ def outside(what: str) -> None:
 
 def writable(tensor: Any, what: str) -> None:
     """Refuse to write where several elements share one place, or where the array was given read-only."""
-    flags = getattr(tensor.value, "flags", None)
-    if flags is not None and not flags.writeable:
+    if not backends.backend_of(raw(tensor)).writable(raw(tensor)):
         raise InplaceError(f"{what}: the tensor's memory cannot be written: its elements share places (it was expanded or "
                            "broadcast), or it came from a read-only array; change a .clone() instead")
 

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from tensorlite import backends
 from tensorlite._state import _base, _current
-from tensorlite.engine import inplace, tape
+from tensorlite.engine import inplace, memory, tape
 from tensorlite.engine.value import EVERYDAY, KIND, RAW, SCALAR, Provided, Value, wrap
 from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError, TensorliteError
 
@@ -163,6 +163,10 @@ class Primitive:
             _weaken(values, lead)
         state = _current.get(_base)
         if state.observer is not None:
+            if state.autocast is not None and tensors:
+                others = state.autocast(self.name, args)
+                if others is not None:
+                    return self(*others, **options)
             implementation = state.observer(self, implementation)
         try:
             out = implementation(*values, **options)
@@ -280,8 +284,10 @@ class Primitive:
 
     def _explain(self, error: Exception, values: Sequence[Any], options: dict[str, Any]) -> NoReturn:
         """Raise what the array library complained of, saying which operation and what it was given."""
-        if isinstance(error, (TensorliteError, MemoryError)):
+        if isinstance(error, TensorliteError):
             raise error
+        if isinstance(error, MemoryError):
+            raise memory.exhausted(self.name, error, values) from error
         if self.check is not None:
             try:
                 self.check(*values, **options)

@@ -184,7 +184,7 @@ def gelu(x: Array, /, approximate: str = "none") -> Array:
 
 
 def _gelu(xp: Any, x: Any) -> Any:
-    from tensorlite.backends._erf import erfc
+    from tensorlite.kernels._erf import erfc
     return 0.5 * x * erfc(xp, x * -math.sqrt(0.5))
 
 

@@ -31,6 +31,11 @@ def _device(device: Any) -> str:
     return current().device if device is None else str(device)
 
 
+def _xp(device: str) -> Any:
+    """The namespace that makes arrays there."""
+    return backends.backend_for_device(device).namespace(device)
+
+
 def _raw(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
     """A raw array of ``data`` on ``device``: Python floats take the default dtype, arrays keep theirs."""
     dtype = as_dtype(dtype)
@@ -44,9 +49,10 @@ def _raw(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
             known = True
     if known:
         backend = backends.backend_of(data)
-        if device is not None and backend.device_of(data) != device:
-            data, known = backend.to_numpy(data), False
-            backend = backends.backend_for_device(device)
+        if device is not None and backend.device_of(data) != backends.named(device):
+            other = backends.backend_for_device(device)
+            if other is not backend:
+                data, backend = backend.to_numpy(data), other
         return backend.asarray(data, dtype=dtype, device=device, copy=copy)
     if isinstance(data, (list, tuple)):
         data = _nested(data)
@@ -111,7 +117,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     tensor([5., 0.], dtype=float64)
     """
     if isinstance(obj, Value):
-        same = (dtype is None or as_dtype(dtype) == obj.dtype) and (device is None or str(device) == obj.device)
+        same = (dtype is None or as_dtype(dtype) == obj.dtype) and (device is None or backends.named(device) == obj.device)
         if copy is False and not same:
             raise _copied(obj, dtype, device)
         if same:
@@ -164,7 +170,7 @@ def _size(shape: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
 
 def _make(name: str, shape: Any, dtype: Any, device: Any, requires_grad: bool, *more: Any) -> Any:
     device = _device(device)
-    xp = backends.backend_for_device(device).xp
+    xp = _xp(device)
     return require(new(getattr(xp, name)(shape, *more, dtype=as_dtype(dtype) or get_default_dtype())), requires_grad)
 
 
@@ -255,7 +261,7 @@ def arange(start: float | None = None, /, stop: float | None = None, step: float
     start = 0 if start is None else start
     if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
         dtype = get_default_dtype()
-    xp = backends.backend_for_device(_device(device)).xp
+    xp = _xp(_device(device))
     return require(new(xp.arange(start, stop, step, dtype=as_dtype(dtype))), requires_grad)
 
 
@@ -266,7 +272,7 @@ def linspace(start: float, stop: float, /, num: int | None = None, *, steps: int
     count = num if num is not None else steps
     if count is None:
         raise DTypeError("linspace: how many numbers? give num (or steps)")
-    xp = backends.backend_for_device(_device(device)).xp
+    xp = _xp(_device(device))
     start, stop = _number(start), _number(stop)
     values = xp.linspace(start, stop, count, dtype=as_dtype(dtype) or get_default_dtype(), endpoint=endpoint)
     return require(new(values), requires_grad)
@@ -276,7 +282,7 @@ def linspace(start: float, stop: float, /, num: int | None = None, *, steps: int
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None,
         requires_grad: bool = False) -> Any:
     """Ones on the k-th diagonal, zeros elsewhere."""
-    xp = backends.backend_for_device(_device(device)).xp
+    xp = _xp(_device(device))
     return require(new(xp.eye(n_rows, n_cols, k=k, dtype=as_dtype(dtype) or get_default_dtype())), requires_grad)
 
 

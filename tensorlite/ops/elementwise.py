@@ -308,9 +308,13 @@ def lift(x: Array, y: Array) -> tuple[Array, Array]:
 
 # ---- what the tape itself needs ----------------------------------------------------------------------------------------
 
-def _move(xp: Any, x: Any, *, device: str) -> Any:
-    target = backends.backend_for_device(device)
-    return target.asarray(backends.backend_of(x).to_numpy(x), device=device)
+def _move(xp: Any, x: Any, *, device: str, non_blocking: bool = False) -> Any:
+    source, target = backends.backend_of(x), backends.backend_for_device(device)
+    if source is target:
+        return target.asarray(x, device=device)
+    if non_blocking:
+        return target.upload(x, device) if source.name == "numpy" else source.download(x)
+    return target.asarray(source.to_numpy(x), device=device)
 
 
 cast_p = primitive("cast", lambda xp, x, *, dtype: xp.astype(x, dtype, copy=False), linear_in="x", casts=True, view=True)

@@ -5,8 +5,8 @@ import math
 from typing import Any
 
 from tensorlite import _dtypes
-from tensorlite.backends import _erf
 from tensorlite.engine.primitive import Primitive, primitive
+from tensorlite.kernels import _erf
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.comparison import isfinite_p
 from tensorlite.ops.creation import zeros_p

@@ -1,0 +1,63 @@
+"""What runs each operation on CUDA: the fused kernels, and CuPy's functions where the standard's composition would do worse.
+
+Everything else runs its reference on :class:`~tensorlite.backends._cuda_namespace.Namespace`.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tensorlite import kernels
+from tensorlite.backends import _cuda_indexing
+
+# operation -> kernel, where the host code takes the operation's own arguments
+_KERNELS = ("sigmoid", "sigmoid_backward", "relu_backward", "embedding_grad", "dropout", "philox")
+_PLANS = ("sgd", "adam", "rmsprop")
+
+
+def kernel(runtime: Any, name: str) -> Callable[..., Any] | None:
+    """The CUDA version of a kernel with its first argument given; None where it has none."""
+    run = kernels.load(name).cuda if name in kernels.names() else None
+    return None if run is None else partial(run, runtime)
+
+
+def table(backend: Any) -> dict[str, Callable[..., Any]]:
+    """Operation -> function of raw arrays."""
+    runtime, xp, cupy = backend.runtime, backend.xp, backend.cupy
+    found: dict[str, Callable[..., Any] | None] = {name: kernel(runtime, name) for name in _KERNELS}
+    found |= {f"{name}_plan": kernel(runtime, name) for name in _PLANS}
+    found |= _cuda_indexing.table(backend)
+    found |= _losses(backend)
+
+    def clip(x: Any, *, low: Any, high: Any) -> Any:
+        out = x if low is None else cupy.maximum(x, low)
+        return out if high is None else cupy.minimum(out, high)
+
+    found |= {
+        "relu": lambda x: cupy.maximum(x, 0), "clip": clip, "hardtanh": clip, "square": cupy.square, "exp2": cupy.exp2,
+        "rsqrt": lambda x: 1 / cupy.sqrt(x), "fmod": cupy.fmod, "clone": lambda x: x.copy(order="K"),
+        "contiguous": lambda x: x.copy(order="C"), "zeros_of": lambda x, *, shape: xp.zeros(shape, dtype=x.dtype),
+        "cast": lambda x, *, dtype: x.astype(dtype, copy=False),
+    }
+    return {name: run for name, run in found.items() if run is not None}
+
+
+def _losses(backend: Any) -> dict[str, Callable[..., Any] | None]:
+    fused = kernel(backend.runtime, "softmax_cross_entropy")
+    if fused is None:
+        return {}
+
+    def cross_entropy(logits: Any, labels: Any, weight: Any, *, ignore_index: int, label_smoothing: float,
+                      reduction: str) -> Any:
+        return fused(logits, labels, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing,
+                     reduction=reduction)
+
+    def loss_alone(logits: Any, labels: Any, weight: Any, **options: Any) -> Any:
+        return fused(logits, labels, weight=weight, want_grad=False, **options)[0]
+
+    def scale_rows(g: Any, grad: Any) -> Any:
+        if backend.is_unit(g):   # the cotangent of the loss itself
+            return grad
+        return g * grad if g.ndim == 0 else g.reshape(-1, 1) * grad
+    return {"softmax_cross_entropy": cross_entropy, "cross_entropy_loss": loss_alone, "scale_rows": scale_rows}
