@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite import kernels
-from tensorlite.backends import _cuda_implementations
+from tensorlite.backends import _cuda_elementwise, _cuda_implementations
 from tensorlite.backends._base import OWN_REFERENCES, Backend
 from tensorlite.backends._cuda_namespace import Namespace, number
 from tensorlite.errors import BackendUnavailable, DeviceError, DTypeError
@@ -80,6 +80,8 @@ class CupyBackend(Backend):
 
     def implementation(self, name: str, reference: Any) -> Callable[..., Any]:
         run = super().implementation(name, reference)
+        if name in _cuda_elementwise.FORMULAS:
+            run = _cuda_elementwise.fused(self, name, run)
         return run if self.count == 1 else self._where_the_arrays_are(name, run)
 
     def _where_the_arrays_are(self, name: str, run: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
-__all__ = ["Cost", "Kernel", "has_compiler", "load", "names"]
+__all__ = ["Cost", "Kernel", "has_compiler", "load", "load_all", "names"]
 
 
 class Cost(NamedTuple):
@@ -99,6 +99,14 @@ def _unusable(error: Exception) -> None:
 def names() -> list[str]:
     """The names of the kernels that are here, sorted."""
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.ispkg and m.name[0] != "_")
+
+
+def load_all() -> list[Kernel]:
+    """Every kernel, with the host code of its CUDA version imported."""
+    found = [load(name) for name in names()]
+    for kernel in found:
+        kernel.cuda   # noqa: B018 - for its import
+    return found
 
 
 @cache

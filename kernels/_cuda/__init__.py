@@ -6,6 +6,7 @@ Nothing here imports either.
 """
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,8 @@ import numpy as np
 __all__ = ["SUFFIX", "Faults", "Runtime", "Source", "suffix"]
 
 SUFFIX = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "float64": "f64"}   # of entry points, by the elements' dtype
-_HEADER = Path(__file__).with_name("tensorlite.cuh")
+_HERE = Path(__file__).parent
+_INCLUDE = re.compile(r'#include "(\w+\.cuh)"')
 
 
 def suffix(*arrays: Any) -> str | None:
@@ -28,7 +30,7 @@ def suffix(*arrays: Any) -> str | None:
 class Source:
     """A CUDA C++ source: a file beside the host code, or text.
 
-    ``#include "tensorlite.cuh"`` in it stands for the header of this folder, which is put in its place.
+    ``#include "tensorlite.cuh"`` in it stands for that header of this folder, which is put in its place; likewise ``lists.cuh``.
 
     Parameters
     ----------
@@ -37,10 +39,13 @@ class Source:
     options: for the compiler, beside ``--std=c++17``.
     """
 
+    known: list[Source] = []   # every source there is, for those who compile them ahead
+
     def __init__(self, file: str | None, name: str, *, text: str | None = None, options: tuple[str, ...] = ()) -> None:
         self.path = None if file is None else Path(file).with_name(name)
         self.name = name if self.path is None else f"{self.path.parent.name}/{name}"
         self._text, self.options = text, ("--std=c++17", *options)
+        Source.known.append(self)
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -50,7 +55,7 @@ class Source:
         """The source as it is compiled."""
         given = self._text if self.path is None else self.path.read_text()
         assert given is not None, "a source has a file or a text"
-        return given.replace('#include "tensorlite.cuh"', _HEADER.read_text())
+        return _INCLUDE.sub(lambda found: (_HERE / found[1]).read_text(), given)
 
 
 class Faults:
@@ -101,11 +106,15 @@ class Runtime:
         """
         found = self._functions.get((source, entry))
         if found is None:
-            module = self._modules.get(source)
-            if module is None:
-                module = self._modules[source] = self.cupy.RawModule(code=source.text, options=source.options)
-            found = self._functions[source, entry] = module.get_function(entry)
+            found = self._functions[source, entry] = self.module(source).get_function(entry)
         return found   # type: ignore[no-any-return]
+
+    def module(self, source: Source) -> Any:
+        """The source as a CuPy module; its ``compile()`` compiles it now."""
+        found = self._modules.get(source)
+        if found is None:
+            found = self._modules[source] = self.cupy.RawModule(code=source.text, options=source.options)
+        return found
 
     def grid(self, items: int, threads: int = 256, per_thread: int = 1, waves: int = 8) -> tuple[int]:
         """How many blocks share ``items``: enough for all, at most ``waves`` for each multiprocessor (kernels stride)."""

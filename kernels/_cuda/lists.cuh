@@ -119,16 +119,18 @@ template <int K, class P, class S, class G, class F> __device__ inline void upda
     constexpr int largest = sizeof(S) > sizeof(G) ? sizeof(S) : sizeof(G), width = 16 / largest;
     P* p = global<P>(row[PARAM]);
     S* master = global<S>(row[MASTER]);
-    S* state[K];
-    bool aligned = aligned16(p, g, master);
+    constexpr int room = K ? K : 1;   // there are no arrays of length 0
+    S* state[room];
+    bool kept[room], aligned = aligned16(p, g, master);
 #pragma unroll
     for (int k = 0; k < K; k++) {
+        kept[k] = row[STATE + k] != 0;
         state[k] = global<S>(row[STATE + k]);
         aligned = aligned && aligned16(state[k]);
     }
     over_part<width>(at, aligned, [&](i64 i, auto elements) {
         constexpr int W = decltype(elements)::width;
-        A grad[W], value[W], s[K][W];
+        A grad[W], value[W], s[room][W];
         fetch<W>(grad, g + i);
         fetch<W>(value, p + i);
         if constexpr (mastered) {
@@ -139,12 +141,12 @@ template <int K, class P, class S, class G, class F> __device__ inline void upda
         }
 #pragma unroll
         for (int k = 0; k < K; k++)
-            if (state[k]) fetch<W>(s[k], state[k] + i);
+            if (kept[k]) fetch<W>(s[k], state[k] + i);
 #pragma unroll
         for (int k = 0; k < W; k++) {
-            A own[K];
+            A own[room];
 #pragma unroll
-            for (int j = 0; j < K; j++) own[j] = state[j] ? s[j][k] : A(0);
+            for (int j = 0; j < K; j++) own[j] = kept[j] ? s[j][k] : A(0);
             f(grad[k], value[k], own);
 #pragma unroll
             for (int j = 0; j < K; j++) s[j][k] = own[j];
@@ -153,7 +155,7 @@ template <int K, class P, class S, class G, class F> __device__ inline void upda
         if constexpr (mastered) put<W>(master + i, value);
 #pragma unroll
         for (int k = 0; k < K; k++)
-            if (state[k]) put<W>(state[k] + i, s[k]);
+            if (kept[k]) put<W>(state[k] + i, s[k]);
     });
 }
 
@@ -173,6 +175,13 @@ template <int K, class P, class S, class F> __device__ inline void update_any(co
     }
 }
 
-// X(suffix, type of the parameters, type of the states and masters)
-#define OPTIMIZER_ENTRIES(X) \
-    X(f32, float, float) X(f64, double, double) X(f16, f16, f16) X(bf16, bf16, bf16) X(f16_master, f16, float) X(bf16_master, bf16, float)
+// What every optimizer's entry point starts with; more follows by name. sign: -1 to go up instead of down.
+#define OPTIMIZER_PARAMETERS                                                                                              \
+    const i64 *rows, const i64 *grads, i64 n, const i64 *places, i64 chunk, i64 *steps, double lr, const void *lr_at,     \
+        i64 lr_bytes, double sign, const void *found_inf, const float *grad_scale
+#define OPTIMIZER_ARGUMENTS rows, grads, n, places, chunk, steps, lr, lr_at, lr_bytes, sign, found_inf, grad_scale
+
+// X(suffix, type of the parameters, type of the states and masters, blocks on a multiprocessor that the registers shall allow)
+#define OPTIMIZER_ENTRIES(X)                                                                                              \
+    X(f32, float, float, 4) X(f64, double, double, 3) X(f16, f16, f16, 3) X(bf16, bf16, bf16, 3)                          \
+    X(f16_master, f16, float, 4) X(bf16_master, bf16, float, 4)
