@@ -58,8 +58,10 @@ def _read_entry_points() -> None:
 
 
 def _load_cuda() -> None:
-    """Register the CUDA backend if CuPy and a device are there; else ``_missing`` says why not. CuPy is imported here, when CUDA is
-    first asked for, and nowhere else."""
+    """Register the CUDA backend if CuPy and a device are there; else ``_missing`` says why not.
+
+    CuPy is imported here, when CUDA is first asked for, and nowhere else.
+    """
     if "cupy" in _by_name:
         return
     from tensorlite.backends import _cuda
@@ -112,8 +114,10 @@ def backend_for_device(device: str) -> Backend:
 
 
 def named(device: Any) -> str:
-    """A device string as tensors give it: ``"cuda"`` is ``"cuda:0"`` unless another device is current. ``DeviceError`` if there is
-    none such."""
+    """A device string as tensors give it: ``"cuda"`` is ``"cuda:0"`` unless another device is current.
+
+    Errors: ``DeviceError`` if there is none such.
+    """
     return "cpu" if device == "cpu" else backend_for_device(device).canonical(str(device))
 
 

@@ -34,6 +34,7 @@ class Backend:
     ``devices``: the device strings' first part it answers to, such as ``"cpu"``.
     ``capabilities``: what it has beyond the standard, out of ``"inplace"``, ``"strides"``, ``"float16"``, ``"bfloat16"``,
     ``"numpy-functions"`` and ``"watch"`` (memory that user code can write to is watched by checksums, which read it on the host).
+    ``asynchronous``: whether the device goes on working while the host does; reading a value then waits for it.
     ``implementations``: an operation's name -> a function of raw arrays that replaces the reference written over ``xp``:
     the fused kernels, and whatever the library can do better than the standard's composition.
     """
@@ -45,6 +46,7 @@ class Backend:
     devices: tuple[str, ...] = ()
     capabilities: frozenset[str] = frozenset()
     implementations: Mapping[str, Callable[..., Any]] = {}
+    asynchronous = False
 
     def implementation(self, name: str, reference: Callable[..., Any] | str) -> Callable[..., Any]:
         """What runs the operation here. Asked for once per operation; ``reference`` takes ``xp`` first, or names a function of
@@ -71,20 +73,28 @@ class Backend:
         return np.asarray(array)
 
     def upload(self, host: Any, device: str) -> Array:
-        """A NumPy array's copy here. From page-locked memory, which must stay as it is until the device has read it, the host need
-        not wait."""
+        """A NumPy array's copy here. From page-locked memory, which must stay as it is until the device has read it, the host
+        need not wait."""
         return self.asarray(host, device=device)
 
     def download(self, array: Array) -> Any:
-        """The array's copy in (page-locked) host memory, complete once the device is synchronised."""
+        """The array's copy in (page-locked) host memory, complete once the device is synchronised, or :meth:`mark` is reached."""
         return self.to_numpy(array)
+
+    def mark(self) -> Any:
+        """A mark after what the device was asked for so far: ``done`` tells whether it is reached, ``synchronize()`` waits."""
+        raise NotImplementedError(f"{self.name} is not asynchronous")
+
+    def on(self, device: str) -> AbstractContextManager[Any]:
+        """A context in which that device is the current one."""
+        return nullcontext()
 
     def device_of(self, array: Array) -> str:
         """The array's device string."""
         return self.devices[0]
 
     def canonical(self, device: str) -> str:
-        """A device string as :meth:`device_of` writes it: ``"cuda"`` is ``"cuda:0"``. ``DeviceError`` if there is no such device."""
+        """A device string as :meth:`device_of` writes it: ``"cuda"`` is ``"cuda:0"``. ``DeviceError`` if there is none such."""
         kind, _, index = device.partition(":")
         if index not in ("", "0"):
             raise DeviceError(f"device {device!r} does not exist; there is one {kind} device: {kind!r}")

@@ -1,7 +1,7 @@
 """The CUDA backend: CuPy's arrays, and the fused kernels of ``kernels/``.
 
-The module ``cupy`` is a parameter, so that the tests run all of this on the CPU with a stand-in for it. Nothing here waits for the
-device unless the host asks for a value.
+The module ``cupy`` is a parameter, so that the tests run all of this on the CPU with a stand-in for it. Nothing here waits for
+the device unless the host asks for a value.
 """
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class CupyBackend(Backend):
 
     name = "cupy"
     devices = ("cuda",)
+    asynchronous = True
 
     def __init__(self, cupy: Any) -> None:
         self.cupy = cupy
@@ -64,8 +66,8 @@ class CupyBackend(Backend):
             found, why = 0, f"it cannot use a CUDA device ({error})"
         if found:
             return True, ""
-        return False, (f"CuPy {self.cupy.__version__} is installed, but {why}: is there an NVIDIA GPU, and is its driver installed "
-                       "and recent enough (nvidia-smi)? device='cpu' works without")
+        return False, (f"CuPy {self.cupy.__version__} is installed, but {why}: is there an NVIDIA GPU, and is its driver "
+                       "installed and recent enough (nvidia-smi)? device='cpu' works without")
 
     @cached_property
     def count(self) -> int:
@@ -156,8 +158,8 @@ class CupyBackend(Backend):
         if host.dtype.kind in "OUSMm":
             raise DTypeError(f"asarray: dtype {host.dtype} cannot live on a CUDA device; expected numbers or booleans")
         if host.dtype.kind == "V" and "bfloat16" not in self.capabilities:
-            raise DTypeError(f"asarray: {host.dtype} needs CuPy 14 or later on CUDA, and this is {self.cupy.__version__}; use float16 "
-                             "or float32")
+            raise DTypeError(f"asarray: {host.dtype} needs CuPy 14 or later on CUDA, and this is {self.cupy.__version__}; use "
+                             "float16 or float32")
         return host
 
     def upload(self, host: Any, device: str) -> Any:
@@ -178,10 +180,14 @@ class CupyBackend(Backend):
         """Start a copy on the current stream, and keep the memory it works on until it is done."""
         stream = self.cupy.cuda.get_current_stream()
         copy(stream)
-        event = self.cupy.cuda.Event(disable_timing=True)
-        event.record(stream)
+        event = self.mark()
         self._in_flight = [(e, k) for e, k in self._in_flight if not e.done]
         self._in_flight.append((event, kept))
+
+    def mark(self) -> Any:
+        event = self.cupy.cuda.Event(disable_timing=True)
+        event.record(self.cupy.cuda.get_current_stream())
+        return event
 
     def to_numpy(self, array: Any) -> Any:
         if array.data.device_id != self.cupy.cuda.runtime.getDevice():
@@ -236,8 +242,8 @@ class CupyBackend(Backend):
         self.runtime.check()
 
     def memory_stats(self, device: str = "") -> dict[str, int]:
-        """Bytes: ``allocated`` by arrays, ``reserved`` by the pool (the arrays' among them), ``free`` and ``total`` on the device,
-        ``limit`` of the pool (0: none)."""
+        """Bytes: ``allocated`` by arrays, ``reserved`` by the pool (the arrays' among them), ``free`` and ``total`` on the
+        device, ``limit`` of the pool (0: none)."""
         with self.on(device or "cuda"):
             pool = self.cupy.get_default_memory_pool()
             free, total = self.cupy.cuda.runtime.memGetInfo()
@@ -253,7 +259,7 @@ class CupyBackend(Backend):
     def out_of_memory(self, error: MemoryError, arrays: list[Any]) -> str:
         stats = self.memory_stats(self.device_of(arrays[0]) if arrays else "cuda")
         words = str(error).replace(",", "").split()
-        asked = next((int(w) for before, w in zip(words, words[1:]) if before == "allocating" and w.isdigit()), None)
+        asked = next((int(w) for before, w in pairwise(words) if before == "allocating" and w.isdigit()), None)
         limit = f", limited to {amount(stats['limit'])}" if stats["limit"] else ""
         return (("" if asked is None else f"{amount(asked)} were asked for; ")
                 + f"arrays hold {amount(stats['allocated'])}, the pool keeps {amount(stats['reserved'])} in all{limit}; of the "

@@ -10,7 +10,7 @@ from tensorlite.kernels._cuda.pointwise import Pointwise
 
 _MASKED = "A p = {}; return p != p && g == A(0) ? A(0) : p;"   # what the reference's rule for zero cotangents says
 _LOGISTIC = "A e = exp(-fabs(x)), s = (x < A(0) ? e : A(1)) / (A(1) + e); "
-_HALF_ROOT, _GAUSS, _CUBIC, _SCALE = "A(0.70710678118654752440)", "A(0.39894228040143267794)", "A(0.044715)", "A(0.79788456080286535588)"
+_HALF_ROOT, _CUBIC, _SCALE = "A(0.70710678118654752440)", "A(0.044715)", "A(0.79788456080286535588)"
 
 FORMULAS = {f.name: f for f in (
     Pointwise("chain", "g d", _MASKED.format("g * d")),
@@ -47,7 +47,7 @@ def fused(backend: Any, name: str, reference: Callable[..., Any]) -> Callable[..
 
 
 def _masked(backend: Any, name: str) -> Callable[..., Any]:
-    """``chain`` and ``chain_div`` of arrays that broadcast, or of a number; the reference's look for a NaN would have the host wait."""
+    """``chain`` and ``chain_div`` of arrays that broadcast, or of a number; the reference looks for a NaN on the host."""
     cupy = backend.cupy
     product = cupy.multiply if name == "chain" else cupy.divide
 

@@ -23,7 +23,7 @@ def getitem(backend: Any) -> Callable[..., Any]:
 def checked(backend: Any, shape: tuple[int, ...], spec: tuple[Any, ...], indices: tuple[Any, ...], op: str) -> tuple[Any, ...]:
     """The index with its arrays in place, those of integers checked against the axes they index."""
     key = fill(spec, indices)
-    taken = sum(1 if s.__class__ is slice or s.__class__ is int else _width(s) for s in key if s is not None and s is not Ellipsis)
+    taken = sum(_width(s) for s in key if s is not None and s is not Ellipsis)
     axis, out = 0, []
     for entry in key:
         if entry is Ellipsis:
@@ -41,5 +41,5 @@ def checked(backend: Any, shape: tuple[int, ...], spec: tuple[Any, ...], indices
 
 
 def _width(entry: Any) -> int:
-    """How many axes an index array takes."""
-    return entry.ndim if entry.dtype.kind == "b" else 1
+    """How many axes an entry takes."""
+    return entry.ndim if getattr(getattr(entry, "dtype", None), "kind", "") == "b" else 1

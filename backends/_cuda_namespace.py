@@ -136,5 +136,5 @@ class Namespace:
 
 def number(device: Any) -> int | None:
     """``"cuda:1"`` -> 1, ``"cuda"`` -> None (the current one)."""
-    kind, _, index = str(device).partition(":")
+    _, _, index = str(device).partition(":")
     return int(index) if index else None

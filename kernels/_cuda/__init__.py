@@ -148,13 +148,19 @@ class Runtime:
         words[:] = 0
         return Faults(words)
 
+    @cached_property
+    def lists(self) -> Any:
+        """The tables that passes over whole lists of arrays work on (:class:`~tensorlite.kernels._cuda.plans.Lists`)."""
+        from .plans import Lists
+        return Lists(self)
+
     def check(self) -> None:
         """Raise what a kernel reported, if one did."""
         if "faults" in self.__dict__:
             self.faults.check()
 
     def elementwise(self, source: Source, entry: str, out: Any, arrays: Sequence[Any], *more: Any) -> Any:
-        """Run ``entry(out, *arrays, n, *more)``, a kernel written with ``map_elements``, over contiguous arrays; returns ``out``."""
+        """Run ``entry(out, *arrays, n, *more)``, which is written with ``map_elements``, over contiguous arrays; returns ``out``."""
         n = out.size
         if n:
             packs = 16 // out.dtype.itemsize

@@ -32,7 +32,17 @@ class Table(NamedTuple):
     words: Any                                    # on the device: addresses, kinds, sizes
     launches: list[tuple[Any, int, Any, int]]     # entry point, blocks, their places on the device, elements of a chunk
     copies: list[tuple[int, Any]]                 # arrays that no kernel takes as they are, and what stands for them
-    scratch: Any                                  # two zero words on the device, for tickets; zero again after each launch
+    scratch: Any                                  # on the device, for reductions; its first two words are 0 between launches
+
+    def fill(self, arrays: Sequence[Any]) -> None:
+        """Let the copies hold what the arrays do."""
+        for i, copy in self.copies:
+            copy[...] = arrays[i]
+
+    def give_back(self, arrays: Sequence[Any]) -> None:
+        """Let the arrays hold what the copies do."""
+        for i, copy in self.copies:
+            arrays[i][...] = copy
 
 
 def key_of(arrays: Sequence[Any]) -> tuple[Any, ...]:
@@ -56,6 +66,9 @@ class Lists:
         key = key_of(arrays)
         return self._tables.get(key) or self._make(key, arrays)
 
+    def check(self, arrays: Sequence[Any]) -> None:
+        """Raise ``ValueError`` where the arrays do not fit; only for lists that were not seen before."""
+
     def kinds(self, i: int) -> tuple[str, ...]:
         """The dtypes that the kernel takes for array i; the first is what others are converted to."""
         return ("float64", "float32", "float16", "bfloat16")
@@ -64,7 +77,12 @@ class Lists:
         """The entry points to launch, and the arrays of each."""
         return [(None, present)]
 
+    def scratch(self, blocks: int) -> Any:
+        """A ticket, a flag, and three partial results of each block."""
+        return self.runtime.cupy.zeros(2 + 3 * blocks, np.int64)
+
     def _make(self, key: tuple[Any, ...], arrays: Sequence[Any]) -> Table:
+        self.check(arrays)
         n, cupy = len(arrays), self.runtime.cupy
         words, copies = np.zeros((3, n), np.int64), []
         words[1] = -1
@@ -76,8 +94,7 @@ class Lists:
                 copies.append((i, array))
             words[:, i] = array.data.ptr, KINDS[array.dtype.name], array.size
         launches = [(entry, *self._placed(tuple(members), words[2])) for entry, members in self.entries(present)]
-        on_device = self.runtime.on_device
-        table = Table(on_device(words), launches, copies, on_device(np.zeros(2, np.int64)))
+        table = Table(self.runtime.on_device(words), launches, copies, self.scratch(sum(blocks for _, blocks, _, _ in launches)))
         if len(self._tables) >= KEPT:
             del self._tables[next(iter(self._tables))]
         self._tables[key] = table
@@ -107,8 +124,14 @@ class _Gradients(Lists):
         super().__init__(runtime)
         self.plan = plan
 
+    def check(self, arrays: Sequence[Any]) -> None:
+        self.plan.check(self.plan.held, arrays)
+
     def kinds(self, i: int) -> tuple[str, ...]:
         return GRADIENTS[self.plan.types[i].partition("_")[0]]
+
+    def scratch(self, blocks: int) -> Any:
+        return None
 
     def entries(self, present: list[int]) -> list[tuple[Any, list[int]]]:
         plan, groups = self.plan, {}
@@ -133,7 +156,7 @@ class DevicePlan(ReferencePlan):
         self.runtime = runtime
         self.steps = runtime.on_device(np.append(np.asarray(steps, np.int64), 0))   # the last one is the ticket
         self.types: list[str] = []            # of each parameter: its dtype, and whether it has a master
-        self._params: list[Any] = []          # what the rows were made for
+        self.held: list[Any] = []          # what the rows were made for
         self._rows: Any = None
         self._copies: list[tuple[Any, Any]] = []   # parameters and states that no kernel takes, and what stands for them
         self._gradients = _Gradients(runtime, self)
@@ -149,26 +172,20 @@ class DevicePlan(ReferencePlan):
         self, params: Sequence[Any], grads: Sequence[Any], lr: Any, options: tuple[Any, ...], maximize: bool, found_inf: Any,
         grad_scale: Any,
     ) -> None:
-        if len(params) != len(self._params) or not all(map(is_, params, self._params)):
+        if len(params) != len(self.held) or not all(map(is_, params, self.held)):
             self.check(params, grads)
             self._build([*params])
-        find, n = self._gradients, self.n
-        key = key_of(grads)
-        table = find._tables.get(key)
-        if table is None:
-            self.check(params, grads)
-            table = find._make(key, grads)
-        for i, copy in table.copies:
-            copy[...] = grads[i]
+        table = self._gradients.find(grads)
+        table.fill(grads)
         for array, copy in self._copies:
             copy[...] = array
         lr_at, lr_bytes = 0, 0
-        if hasattr(lr, "dtype") and not isinstance(lr, np.generic):
+        if isinstance(lr, self.runtime.cupy.ndarray):
             lr_at, lr_bytes, lr = lr, lr.dtype.itemsize, 0.0
         rest = (self.steps, float(lr), lr_at, lr_bytes, -1.0 if maximize else 1.0, 0 if found_inf is None else found_inf,
                 0 if grad_scale is None else grad_scale, *options)
         for function, blocks, places, chunk in table.launches:
-            function((blocks,), (THREADS,), (self._rows, table.words, n, places, chunk, *rest))
+            function((blocks,), (THREADS,), (self._rows, table.words, self.n, places, chunk, *rest))
         for array, copy in self._copies:
             array[...] = copy
 
@@ -188,7 +205,7 @@ class DevicePlan(ReferencePlan):
             if master is not None:
                 rows[i, MASTER] = self._address(master, np.float32)
             rows[i, TYPE], rows[i, MASTERED] = KINDS[dtype], master is not None
-        self._rows, self._params = self.runtime.on_device(rows), params
+        self._rows, self.held = self.runtime.on_device(rows), params
         self._gradients.forget()
 
     def _address(self, array: Any, dtype: Any) -> int:

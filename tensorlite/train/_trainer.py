@@ -6,8 +6,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from math import isfinite
+from contextlib import nullcontext, suppress
+from math import isfinite, nan
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -26,6 +26,7 @@ from tensorlite.train import _progress
 from tensorlite.train._callbacks import Callback
 from tensorlite.train._checkpoint import Checkpoints
 from tensorlite.train._history import History
+from tensorlite.train._readings import Readings
 
 __all__ = ["Trainer", "accuracy"]
 
@@ -39,9 +40,15 @@ def accuracy(output: Any, target: Any) -> float:
     >>> tl.train.accuracy(tl.tensor([[1.01, 1.2], [12.5, 0.02], [0.23, 1.35]]), tl.tensor([0, 0, 1]))
     0.6666666666666666
     """
+    return float(_accuracy(output, target))
+
+
+def _accuracy(output: Any, target: Any) -> Any:
+    """The accuracy as a number, or where reading one has the host wait, as a scalar array."""
     scores, labels = raw(output), raw(target)
-    xp = backend_of(scores).xp
-    return int(xp.sum(xp.argmax(scores, axis=-1) == labels)) / max(int(np.prod(labels.shape)), 1)
+    backend = backend_of(scores)
+    correct = backend.xp.sum(backend.xp.argmax(scores, axis=-1) == labels)
+    return (correct if backend.asynchronous else int(correct)) / max(int(np.prod(labels.shape)), 1)
 
 
 class Trainer:
@@ -50,7 +57,8 @@ class Trainer:
     Batches are tuples whose last part is the target. ``scheduler`` is stepped after each epoch, or after each step with
     ``scheduler_step="step"``; a ``ReduceLROnPlateau`` is given the validation loss. ``grad_clip`` bounds the gradients' norm.
     ``metrics`` maps names to functions of output and target that return a mean over the batch; by default the accuracy, where the
-    targets are class numbers.
+    targets are class numbers. ``amp`` is the dtype of mixed precision (see ``tl.autocast``), ``scaler`` a ``tl.amp.GradScaler``
+    for it. On a CUDA device nothing waits for a step's loss: callbacks and the progress line see that of up to two steps before.
 
     With ``out``, everything about the run goes into that folder: ``config.json``, ``history.json``, ``history.csv``,
     ``curves.png`` and ``checkpoints/``, with one checkpoint an epoch and one every ``checkpoint_every`` steps.
@@ -68,7 +76,8 @@ class Trainer:
     def __init__(self, model: Any, optimizer: Any, loss: Callable[[Any, Any], Any], callbacks: Sequence[Callback] = (), *,
                  device: Any = None, scheduler: Any = None, scheduler_step: str = "epoch", grad_clip: float | None = None,
                  metrics: Mapping[str, Metric] | None = None, out: str | os.PathLike[str] | None = None,
-                 checkpoint_every: int | None = None, config: Mapping[str, Any] | None = None, progress: bool = True) -> None:
+                 checkpoint_every: int | None = None, config: Mapping[str, Any] | None = None, progress: bool = True,
+                 amp: Any = None, scaler: Any = None) -> None:
         if scheduler_step not in ("epoch", "step"):
             raise TrainingError(f"Trainer: scheduler_step is {scheduler_step!r}, expected 'epoch' or 'step'")
         if grad_clip is not None and not grad_clip > 0:
@@ -79,6 +88,7 @@ class Trainer:
         self.device = None if device is None else str(device)
         self.scheduler, self.scheduler_step, self.grad_clip = scheduler, scheduler_step, grad_clip
         self.metrics = None if metrics is None else dict(metrics)
+        self.amp, self.scaler = amp, scaler
         self.out = None if out is None else Path(out)
         self.checkpoint_every, self.config, self.progress = checkpoint_every, dict(config or {}), progress
         self.checkpoints = None if self.out is None else Checkpoints(self.out / "checkpoints")
@@ -87,6 +97,7 @@ class Trainer:
         self.step = 0        # updates made
         self.best: float | None = None
         self.stop = False    # set it to end the training after the present epoch
+        self._readings = Readings()
         self._sums: dict[str, float] = {}   # of the present epoch: samples, loss and metrics weighted by samples, seconds
         self._interrupted = False
         if self.device is not None:
@@ -126,7 +137,7 @@ class Trainer:
 
     def _fit(self, train: Any, val: Any, epochs: int, batch_size: int, resume: bool | str | os.PathLike[str]) -> History:
         train, val = _loaders(train, val, batch_size)
-        self._sums, self.stop, self._interrupted = {}, False, False
+        self._sums, self.stop, self._interrupted, self._readings = {}, False, False, Readings()
         if resume:
             self._resume(train, resume)
         self._write_config(epochs)
@@ -157,10 +168,10 @@ class Trainer:
         self._sums = self._sums or {"samples": 0, "seconds": 0.0, "lr": self._lr(), "loss": 0.0}
         sums, every = self._sums, self.checkpoint_every
         per_step = self.scheduler if self.scheduler_step == "step" else None
-        before, begun = sums["seconds"], perf_counter()
+        before, begun, loss = sums["seconds"], perf_counter(), nan
         for batch in train:
             sums["lr"] = self._lr()
-            loss = self._step(self._to_device(batch), sums, epochs)
+            loss = self._step(self._to_device(batch), sums, epochs, loss)
             if per_step is not None:
                 per_step.step()
             self.step += 1
@@ -172,35 +183,65 @@ class Trainer:
                 self._interrupt(train)
             if every and self.step % every == 0:
                 self._save(train)
+        self._settle(sums, epochs, nan)
         if not sums["samples"]:
             raise DataError("fit: the training data gave no batch; give more samples, a smaller batch size, or drop_last=False")
         return self._end_epoch(train, val)
 
-    def _step(self, batch: Any, sums: dict[str, float], epochs: int) -> float:
+    def _step(self, batch: Any, sums: dict[str, float], epochs: int, last: float) -> float:
+        """One update; returns its loss, or the ``last`` that is known where the device is still at work."""
         *inputs, target = batch
-        output = self.model(*inputs)
-        loss = self.loss(output, target)
-        value = float(loss.item())
-        if not isfinite(value):
-            raise self._not_finite("the loss", value, epochs)
+        with self._precision():
+            output = self.model(*inputs)
+            loss = self.loss(output, target)
+        at_once = not backend_of(raw(loss)).asynchronous
+        if at_once:
+            last = float(loss.item())
+            self._check(last, epochs, self.step + 1)
         self.optimizer.zero_grad()
-        loss.backward()
+        scaler = self.scaler
+        (loss if scaler is None else scaler.scale(loss)).backward()
         if self.grad_clip is not None:
             from tensorlite.nn.utils import clip_grad_norm_
+            if scaler is not None:
+                scaler.unscale_(self.optimizer)
             clip_grad_norm_(self.model.parameters(), self.grad_clip)
-        self.optimizer.step()
-        self._count(sums, output, target, value)
-        return value
+        if scaler is None:
+            self.optimizer.step()
+        else:
+            scaler.step(self.optimizer)
+            scaler.update()
+        self._readings.put(*self._measured(output, target, loss))
+        return self._settle(sums, epochs, last, everything=at_once)
 
-    def _count(self, sums: dict[str, float], output: Any, target: Any, loss: float) -> None:
-        n = target.shape[0] if target.ndim else 1
-        sums["samples"] += n
-        sums["loss"] += n * loss
+    def _measured(self, output: Any, target: Any, loss: Any) -> tuple[int, int, list[Any]]:
+        """Samples, step, and the values that are averaged over an epoch: the loss and the metrics."""
         if self.metrics is None:
             classes = kind(target.dtype) in "iu" and output.ndim == target.ndim + 1
-            self.metrics = {"accuracy": accuracy} if classes else {}
-        for name, metric in self.metrics.items():
-            sums[name] = sums.get(name, 0.0) + n * float(metric(output, target))
+            self.metrics = {"accuracy": _accuracy} if classes else {}
+        values = [loss.detach(), *[metric(output, target) for metric in self.metrics.values()]]
+        return target.shape[0] if target.ndim else 1, self.step + 1, values
+
+    def _settle(self, sums: dict[str, float], epochs: int, last: float, *, everything: bool = True) -> float:
+        """Add what has come in to the sums; returns the newest loss."""
+        for reading in self._readings.take(everything):
+            last = reading.values[0]
+            self._check(last, epochs, reading.step)
+            sums["samples"] += reading.samples
+            for name, value in zip(("loss", *(self.metrics or ())), reading.values):
+                sums[name] = sums.get(name, 0.0) + reading.samples * value
+        return last
+
+    def _check(self, loss: float, epochs: int, step: int) -> None:
+        if not isfinite(loss):
+            raise self._not_finite("the loss", loss, epochs, step)
+
+    def _precision(self) -> Any:
+        """The context in which the model and the loss are computed."""
+        if self.amp is None:
+            return nullcontext()
+        from tensorlite._autocast import autocast
+        return autocast(self.amp)
 
     def _end_epoch(self, train: Any, val: Any) -> dict[str, Any]:
         sums = self._sums
@@ -241,32 +282,39 @@ class Trainer:
         was_training = getattr(self.model, "training", False)
         self.model.eval()
         sums: dict[str, float] = {"samples": 0, "loss": 0.0}
+        readings = Readings()
         try:
-            with no_grad():
+            with no_grad(), self._precision():
                 for batch in loader:
                     *inputs, target = self._to_device(batch)
                     output = self.model(*inputs)
-                    self._count(sums, output, target, float(self.loss(output, target).item()))
+                    readings.put(*self._measured(output, target, self.loss(output, target)))
         finally:
             if was_training:
                 self.model.train()
+        for reading in readings.take(everything=True):
+            sums["samples"] += reading.samples
+            for name, value in zip(("loss", *(self.metrics or ())), reading.values):
+                sums[name] = sums.get(name, 0.0) + reading.samples * value
         n = sums.pop("samples")
         if not n:
             raise DataError("evaluate: the data gave no batch")
         return {**{name: value / n for name, value in sums.items()}, "samples": n}
 
     def _to_device(self, batch: Any) -> Any:
-        return batch if self.device is None or self.device == "cpu" else [part.to(device=self.device) for part in batch]
+        if self.device is None or self.device == "cpu":
+            return batch
+        return [part.to(device=self.device, non_blocking=True) for part in batch]
 
     def _lr(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
 
     # ---- what goes wrong ---------------------------------------------------------------------------------------------
 
-    def _not_finite(self, what: str, value: float, epochs: int) -> TrainingError:
+    def _not_finite(self, what: str, value: float, epochs: int, step: int | None = None) -> TrainingError:
         good = self.checkpoints.good if self.checkpoints is not None else None
         return TrainingError(
-            f"{what} is {value} in epoch {self.epoch + 1} of {epochs}, at step {self.step + 1}, with the learning rate "
+            f"{what} is {value} in epoch {self.epoch + 1} of {epochs}, at step {step or self.step + 1}, with the learning rate "
             f"{self._lr():g}; last good checkpoint: {good or 'none'}. Try a lower learning rate, warm-up, grad_clip=1.0, and "
             "look for nan or inf in the data")
 
@@ -280,6 +328,8 @@ class Trainer:
     def _save(self, train: Any, *, best: bool = False) -> None:
         if self.checkpoints is None:
             return
+        if self._sums:
+            self._settle(self._sums, self.epoch + 1, nan)
         model = self.model.state_dict()
         for name, value in model.items():
             array = raw(value)
