@@ -129,10 +129,9 @@ class CupyBackend(Backend):
         return self._named(array.data.device_id)
 
     def namespace(self, device: str) -> Any:
-        index = number(self.canonical(device))
         if self.count == 1:
             return self.xp
-        assert index is not None
+        index = int(self.canonical(device).partition(":")[2])
         if index not in self._namespaces:
             self._namespaces[index] = Namespace(self.cupy, index, self._checked)
         return self._namespaces[index]

@@ -116,6 +116,16 @@ class Namespace:
         shape[axis] = 1
         return self._cupy.concatenate([self._cupy.full(shape, first, dtype=out.dtype), out], axis=axis)
 
+    def argsort(self, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+        if not descending:
+            return self._cupy.argsort(x, axis=axis)   # CuPy's sort is stable
+        last = x.shape[axis] - 1   # equal elements stay in order: sorted backwards, and that read backwards
+        return self._cupy.flip(last - self._cupy.argsort(self._cupy.flip(x, axis), axis=axis), axis)
+
+    def sort(self, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+        out = self._cupy.sort(x, axis=axis)
+        return self._cupy.flip(out, axis) if descending else out
+
     def unique_values(self, x: Any, /) -> Any:
         return self._cupy.unique(x)
 

@@ -73,8 +73,8 @@ def tensors(value: Any, *, device: str = "cpu") -> Any:
 def host(value: Any) -> Any:
     """What a result holds, as a NumPy array."""
     value = raw(value)
-    if type(value) is strict.array_type:
-        return strict.to_numpy(value)
+    if tl.backends.of_type(type(value)) is not None:
+        return tl.backends.backend_of(value).to_numpy(value)
     if type(value).__module__.startswith("torch"):
         return value.detach().numpy()
     return np.asarray(value)

@@ -28,12 +28,13 @@ def require(tensor: Any, requires_grad: bool) -> Any:
 
 
 def _device(device: Any) -> str:
-    return current().device if device is None else str(device)
+    return current().device if device is None else backends.named(device)
 
 
 def _xp(device: str) -> Any:
     """The namespace that makes arrays there."""
-    return backends.backend_for_device(device).namespace(device)
+    backend = backends.backend_for_device(device)
+    return backend.namespace(backend.canonical(device))
 
 
 def _raw(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
