@@ -51,7 +51,7 @@ class CupyBackend(Backend):
         self.array_type = cupy.ndarray
         self.scalar_types = ()
         self.capabilities = frozenset({"inplace", "strides", "float16"} | ({"bfloat16"} if _has_bfloat16(cupy) else set()))
-        self.xp = Namespace(cupy, None, self._checked)
+        self.xp = Namespace(cupy, None, self.checked)
         self.runtime = Runtime(cupy, self.xp)
         self._namespaces: dict[int, Namespace] = {}
         self._names: dict[int, str] = {}
@@ -102,10 +102,16 @@ class CupyBackend(Backend):
                 return run(*args, **options)
         return there
 
-    def _checked(self, indices: Any, low: int, high: int, what: str) -> Any:
-        check = kernels.load("check_indices").cuda
-        assert check is not None
-        return check(self.runtime, indices, low=low, high=high, what=what)
+    @cached_property
+    def _check(self) -> Callable[..., Any]:
+        found = kernels.load("check_indices").cuda
+        assert found is not None
+        return found
+
+    def checked(self, indices: Any, axis: int, shape: tuple[int, ...], op: str) -> Any:
+        """Integer indices into an axis of that shape; CuPy would wrap those out of range, here they are reported."""
+        n = shape[axis]
+        return self._check(self.runtime, indices, low=-n, high=n, what=op, axis=axis % len(shape), shape=shape)
 
     # ---- devices ----------------------------------------------------------------------------------------------------------
 
@@ -133,7 +139,7 @@ class CupyBackend(Backend):
             return self.xp
         index = int(self.canonical(device).partition(":")[2])
         if index not in self._namespaces:
-            self._namespaces[index] = Namespace(self.cupy, index, self._checked)
+            self._namespaces[index] = Namespace(self.cupy, index, self.checked)
         return self._namespaces[index]
 
     def on(self, device: str) -> AbstractContextManager[Any]:
@@ -203,6 +209,13 @@ class CupyBackend(Backend):
         memory = self.cupy.cuda.alloc_pinned_memory(max(size, 1))
         return np.frombuffer(memory, np.uint8, size).view(dtype).reshape(shape)
 
+    def is_pinned(self, host: Any) -> bool:
+        """Whether a NumPy array lies in memory of :meth:`pinned`."""
+        while isinstance(host, np.ndarray):
+            host = host.base
+        held = host.obj if isinstance(host, memoryview) else host
+        return isinstance(held, self.cupy.cuda.PinnedMemoryPointer)
+
     def owner(self, array: Any) -> Any:
         while array.base is not None:
             array = array.base
@@ -224,11 +237,13 @@ class CupyBackend(Backend):
 
     def unit(self, array: Any) -> Any:
         if array.ndim:
-            return self.cupy.ones_like(array)
+            with self.on(self.device_of(array)):
+                return self.cupy.ones_like(array)
         key = array.data.device_id, array.dtype
         found = self._units.get(key)
         if found is None:   # a view, so that it counts as shared wherever that is asked
-            found = self._units[key] = self.cupy.ones(1, array.dtype).reshape(())
+            with self.on(self.device_of(array)):
+                found = self._units[key] = self.cupy.ones(1, array.dtype).reshape(())
         return found
 
     def is_unit(self, array: Any) -> bool:

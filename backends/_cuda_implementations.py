@@ -12,7 +12,8 @@ from tensorlite import kernels
 from tensorlite.backends import _cuda_indexing
 
 # operation -> kernel, where the host code takes the operation's own arguments
-_KERNELS = ("sigmoid", "sigmoid_backward", "relu_backward", "embedding_grad", "dropout", "philox")
+_KERNELS = ("sigmoid", "sigmoid_backward", "relu_backward", "embedding_grad", "dropout", "philox", "grad_norm", "unscale",
+            "update_scale")
 _PLANS = ("sgd", "adam", "rmsprop")
 
 

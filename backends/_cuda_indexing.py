@@ -34,7 +34,7 @@ def checked(backend: Any, shape: tuple[int, ...], spec: tuple[Any, ...], indices
             axis += 1
         else:
             if entry.dtype.kind != "b" and axis < len(shape):
-                entry = backend._checked(entry, -shape[axis], shape[axis], op)
+                entry = backend.checked(entry, axis, shape, op)
             axis += _width(entry)
         out.append(entry)
     return tuple(out)

@@ -27,8 +27,8 @@ _DTYPES = {"bool": np.bool_, **{name: getattr(np, name) for name in (
 class Namespace:
     """The namespace of one device, or (``device`` None) of whichever is current.
 
-    ``cupy``: the module. ``checked``: ``checked(indices, low, high, what)`` returns integer indices that kernels may read with,
-    and has those outside [low, high) reported; CuPy itself wraps them silently.
+    ``cupy``: the module. ``checked``: ``checked(indices, axis, shape, op)`` returns integer indices into an axis of that shape, and
+    has those that are out of range reported; CuPy itself wraps them silently.
     """
 
     def __init__(self, cupy: Any, device: int | None, checked: Callable[..., Any]) -> None:
@@ -94,12 +94,11 @@ class Namespace:
         return self._cupy.std(x, axis=axis, ddof=correction, keepdims=keepdims)
 
     def take(self, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
-        n = x.size if axis is None else x.shape[axis]
-        return self._cupy.take(x, self._checked(indices, -n, n, "take"), axis=axis)
+        at, shape = (0, (x.size,)) if axis is None else (axis, x.shape)
+        return self._cupy.take(x, self._checked(indices, at, shape, "take"), axis=axis)
 
     def take_along_axis(self, x: Any, indices: Any, /, *, axis: int = -1) -> Any:
-        n = x.shape[axis]
-        return self._cupy.take_along_axis(x, self._checked(indices, -n, n, "take_along_axis"), axis)
+        return self._cupy.take_along_axis(x, self._checked(indices, axis, x.shape, "take_along_axis"), axis)
 
     def cumulative_sum(self, x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
         return self._scan("cumsum", 0, x, axis, dtype, include_initial)

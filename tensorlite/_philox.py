@@ -252,13 +252,16 @@ def draw(place: Place, *, kind: str, shape: tuple[int, ...], dtype: Any, device:
     run = backend.implementations.get("philox")
     if run is None:
         run = _philox.on_host if backend.name == "numpy" else partial(_philox.reference, backend.xp)
-    out = run(kind=kind, shape=shape, dtype=wide, seed=place.seed, stream=place.stream, offset=place.offset, **options)
-    if wide != name:
-        out = backend.xp.astype(out, np.dtype(dtype))
-        low, high = options.get("low", 0), options.get("high", 1)
-        if kind == "uniform" and (low, high) != (0, 1):   # rounding may have reached the upper end
-            below = backend.xp.astype(out, backend.xp.float32) < float(high)
-            out = backend.xp.where(below, out, backend.xp.full_like(out, low))
+    with backend.on(device):
+        out = run(kind=kind, shape=shape, dtype=wide, seed=place.seed, stream=place.stream, offset=place.offset, **options)
+        return out if wide == name else _narrowed(backend.xp, out, kind, dtype, **options)
+
+
+def _narrowed(xp: Any, out: Any, kind: str, dtype: Any, low: Any = 0, high: Any = 1, **options: Any) -> Any:
+    """The draw in the smaller dtype asked for."""
+    out = xp.astype(out, np.dtype(dtype))
+    if kind == "uniform" and (low, high) != (0, 1):   # rounding may have reached the upper end
+        out = xp.where(xp.astype(out, xp.float32) < float(high), out, xp.full_like(out, low))
     return out
 
 
@@ -268,7 +271,7 @@ def permutation_at(place: Place, n: int, device: str = "cpu") -> Any:
     No two keys are equal then, so that every sorting algorithm gives the same order. With b bits of index, two elements whose
     keys agree in the other 64-b bits keep their order; no pair is biased by more than 2^-(64-b).
     """
-    xp = backend_for_device(device).xp
+    xp = backend_for_device(device).namespace(device)
     mask = (1 << max(n - 1, 0).bit_length()) - 1
     keys = draw(place, kind="bits", shape=(n,), dtype="uint64", device=device)
     keys = (keys & ((1 << 64) - 1 - mask)) | xp.arange(n, dtype=xp.uint64)

@@ -317,7 +317,7 @@ class Tensor(Value):
             raise DTypeError(f"to_device: stream = {stream!r}; expected None, there are no streams")
         return self.to(device=device)
 
-    cpu, cuda = creation.cpu, creation.cuda
+    cpu, cuda, pin_memory, is_pinned = creation.cpu, creation.cuda, creation.pin_memory, creation.is_pinned
     new_tensor, new_zeros, new_ones = creation.new_tensor, creation.new_zeros, creation.new_ones
 
     # ---- showing, copying, pickling ----------------------------------------------------------------------------------

@@ -105,7 +105,11 @@ def set_memory_limit(size: int | None = None, *, fraction: float | None = None, 
     """
     backend = _backend()
     with backend.on(_name(device)):
-        backend.cupy.get_default_memory_pool().set_limit(size=size, fraction=fraction)
+        pool = backend.cupy.get_default_memory_pool()
+        if fraction is not None:
+            pool.set_limit(fraction=fraction)
+        else:
+            pool.set_limit(size=size or 0)
 
 
 # ---- order -----------------------------------------------------------------------------------------------------------

@@ -78,8 +78,8 @@ model = tl.nn.Sequential(tl.nn.Linear(4, 3), tl.nn.ReLU(), tl.nn.Linear(3, 2))
 optimizer = tl.optim.Adam(model.parameters())
 tl.nn.functional.cross_entropy(model(tl.randn(5, 4)), tl.tensor([0, 1, 0, 1, 1])).backward()
 optimizer.step()
-from tensorlite import cli, data, models, train
-tl.kernels.load_all()
+from tensorlite import cli, data, kernels, models, train
+kernels.load_all()
 print([name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupy_backends", "cuda", "numba_cuda")])
 """
     assert in_a_new_process(code).split() == ["[]"]

@@ -23,8 +23,8 @@ def exhausted(op: str, error: MemoryError, values: Sequence[Any]) -> Exception:
     given = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in arrays) or "no arrays"
     lines = [f"{op}: out of memory on {place} (given {given}): {backend.out_of_memory(error, arrays)}"]
     lines += [f"  {size / 2**20:,.1f} MiB  {what}" for size, what in holders(backend)[:LISTED]]
-    lines.append("try a smaller batch, gradient checkpointing, no_grad() where no gradient is needed, or a smaller dtype; the program "
-                 "can go on: what failed allocated nothing")
+    lines.append("try a smaller batch, gradient checkpointing, no_grad() where no gradient is needed, or a smaller dtype; the "
+                 "program can go on: what failed allocated nothing")
     return OutOfMemoryError("\n".join(lines))
 
 
@@ -46,15 +46,16 @@ def _held() -> Iterator[tuple[str, Any]]:
     """(description, array) of every array that a tensor or the tape holds."""
     from tensorlite.engine.tape import Node
     found = [o for o in gc.get_objects() if isinstance(o, (Value, Node))]
-    for value in found:
-        if isinstance(value, Node):
-            continue
-        what = "parameters" if value.tracked and value.node is None else "other tensors"
-        for held, name in ((value, what), (value.grad, "gradients")):
-            if isinstance(held, Value) and KIND.get(type(held.value)) == RAW and (held is not value or value.node is None):
-                yield name, held.value
-    for node in found:
-        if isinstance(node, Node):
-            for array in node.saved or ():
-                if KIND.get(type(array)) == RAW:
-                    yield f"saved for backward by {node.op.name} ({describe(node.site)})", array
+    tensors, nodes = [o for o in found if isinstance(o, Value)], [o for o in found if isinstance(o, Node)]
+    for tensor in tensors:
+        if tensor.tracked and tensor.node is None:
+            yield "parameters", tensor.value
+        if isinstance(tensor.grad, Value):
+            yield "gradients", tensor.grad.value
+    for node in nodes:
+        for array in node.saved or ():
+            if KIND.get(type(array)) == RAW:
+                yield f"saved for backward by {node.op.name} ({describe(node.site)})", array
+    for tensor in tensors:
+        node = tensor.node
+        yield "other tensors" if node is None else f"results of {node.op.name} ({describe(node.site)})", tensor.value

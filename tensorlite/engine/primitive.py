@@ -88,6 +88,8 @@ class Primitive:
         needed."""
         self.joint = rule
         self.plans.clear()
+        if self.full is not None:
+            self.full.vjp_all(rule)
 
     def jvp(self, **rules: Rule) -> None:
         """``jvp(x=lambda t, ...: tangent of out)``, for forward mode."""

@@ -108,6 +108,8 @@ def _meta(op: Any, name: str, position_of: dict[str, int], position: int | None,
         return lambda values, out, options: index
     if name == "options":
         return lambda values, out, options: options
+    if name == "hidden":   # the results after the first; the first is not kept for them, and may be changed in place
+        return lambda values, out, options: out[1:]
     if name == "shapes":
         return lambda values, out, options: [tuple(v.shape) for v in values[first:]]
     if name == "dtypes":

@@ -302,6 +302,22 @@ def cuda(x: Any, device: Any = None) -> Any:
     return x.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
 
 
+def pin_memory(x: Any) -> Any:
+    """A copy in page-locked host memory, from which ``.to("cuda", non_blocking=True)`` copies while the host goes on."""
+    backend: Any = backends.backend_for_device("cuda")
+    if backend.is_pinned(x.value):
+        return x
+    host = backend.pinned(x.shape, x.dtype)
+    host[...] = backends.backend_of(x.value).to_numpy(x.value)
+    return new(host)
+
+
+def is_pinned(x: Any) -> bool:
+    """Whether the tensor lies in page-locked host memory."""
+    backend: Any = backends._by_name.get("cupy")
+    return backend is not None and x.device == "cpu" and backend.is_pinned(x.value)
+
+
 def new_tensor(x: Any, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """``tensor(data)`` with the dtype and device of ``x``."""
     return tensor(data, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite.engine import inplace
 from tensorlite.engine.primitive import primitive
+from tensorlite.engine.value import Value, raw, wrap
 from tensorlite.errors import DTypeError, ShapeError
 from tensorlite.kernels import _normalization as _reference
 from tensorlite.ops import manipulation
@@ -17,21 +19,18 @@ Array = Any
 Axes = tuple[int, ...]
 
 
-# ---- moments -----------------------------------------------------------------------------------------------------------
-# Mean and variance with their axes kept. They carry no gradient: the rules of normalize differentiate through them, so that one
-# backward of one operation is all there is to run.
-
-moments_p = primitive("moments", _reference.moments, outputs=2, discrete=True)
-
-
 # ---- normalize -----------------------------------------------------------------------------------------------------------
 
-def _normalize_rule(g: Any, needs: Any, x: Any, w: Any, mean: Any, var: Any, axes: Axes, eps: float, center: bool) -> Any:
+def _normalize_rule(g: Any, needs: Any, x: Any, w: Any, hidden: Any, axes: Axes, eps: float, center: bool) -> Any:
+    if isinstance(g, list):   # of all three results, of which the moments are to be looked at only
+        g = g[0]
+    mean, var = (wrap(a, 0) if isinstance(g, Value) and not isinstance(a, Value) else a for a in hidden)
     return normalize_grad_p(g, x, w, mean, var, axes=axes, eps=eps, center=center, shape=None if w is None else tuple(w.shape))
 
 
-# (x - mean) / sqrt(var + eps) w + b, where mean and var are x's moments over the axes; b only where there is a w
-normalize_p = primitive("normalize", _reference.normalize)
+# (x - mean) / sqrt(var + eps) w + b, and beside it x's mean and variance over the axes, kept; b only where there is a w.
+# No gradient flows to the moments: the rules differentiate through them, so one operation's backward is all there is to run.
+normalize_p = primitive("normalize", _reference.normalize, outputs=3, visible=1)
 normalize_p.vjp_all(_normalize_rule)
 
 
@@ -86,6 +85,10 @@ normalize_grad_p = primitive("normalize_grad", _reference.normalize_grad, output
 normalize_grad_p.vjp_all(_normalize_grad_rule)
 
 
+# It writes to its last three arguments.
+running_moments_p = primitive("running_moments", _reference.running_moments, discrete=True)
+
+
 # ---- what users call -----------------------------------------------------------------------------------------------------
 
 def _floating(name: str, x: Any) -> None:
@@ -95,14 +98,10 @@ def _floating(name: str, x: Any) -> None:
 
 
 def _run(x: Array, w: Array | None, b: Array | None, axes: Axes, eps: float, center: bool = True) -> Array:
-    mean, var = moments_p(x, axes=axes, center=center)
-    return _affine(x, w, b, mean, var, axes, eps, center)
-
-
-def _affine(x: Array, w: Array | None, b: Array | None, mean: Array, var: Array, axes: Axes, eps: float, center: bool) -> Array:
-    if w is None and b is not None:
-        return add_p(normalize_p(x, None, None, mean, var, axes=axes, eps=eps, center=center), b)
-    return normalize_p(x, w, b, mean, var, axes=axes, eps=eps, center=center)
+    alone = w is None and b is not None
+    out = normalize_p(x, w, None if alone else b, axes=axes, eps=eps, center=center)
+    out = out[0] if isinstance(out, tuple) else out   # raw arrays: all three
+    return add_p(out, b) if alone else out
 
 
 def _last(name: str, x: Array, shape: Any, **affine: Any) -> Axes:
@@ -163,21 +162,27 @@ def _channels(a: Array, ndim: int) -> Array:
     return a if a is None or ndim == 2 else manipulation.reshape(a, (-1,) + (1,) * (ndim - 2))
 
 
-def batch_moments(input: Array) -> tuple[Array, Array]:
-    """Mean and biased variance of each channel over all axes but axis 1, their axes kept."""
-    axes = (0, *range(2, input.ndim))
+def batch_norm_by_batch(input: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Any, Any]:
+    """Batch norm by the batch's own statistics; and these, raw, their axes kept: mean and biased variance."""
+    n = input.ndim
+    axes = (0, *range(2, n))
     if count_along(tuple(input.shape), axes) < 2:
         raise ShapeError(f"batch_norm: input has shape {tuple(input.shape)}; expected more than one value per channel when "
-                         "training "
-                         "(their variance would be 0): use a larger batch, or eval()")
-    found: tuple[Array, Array] = moments_p(input, axes=axes, center=True)
-    return found
+                         "training (their variance would be 0): use a larger batch, or eval()")
+    w, b = _channels(weight, n), _channels(bias, n)
+    alone = w is None and b is not None
+    out, mean, var = normalize_p.full(input, w, None if alone else b, axes=axes, eps=eps, center=True)
+    return add_p(out, b) if alone else out, raw(mean), raw(var)
 
 
-def batch_norm_with(input: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
-    """Batch norm of the batch whose moments these are."""
-    n = input.ndim
-    return _affine(input, _channels(weight, n), _channels(bias, n), mean, var, (0, *range(2, n)), eps, True)
+def follow_batch(mean: Any, var: Any, running_mean: Any, running_var: Any, counter: Any, momentum: float | None, n: int) -> None:
+    """Move running statistics towards the raw moments of a batch of ``n`` values per channel, and count it.
+
+    The variance kept is the unbiased one. ``momentum`` None: the mean of all batches, by the counter.
+    """
+    held = [None if a is None else raw(a) for a in (running_mean, running_var, counter)]
+    running_moments_p(mean, var, *held, momentum=momentum, correction=n / (n - 1))
+    inplace.wrote([a for a in held if a is not None], "batch_norm")
 
 
 def batch_norm_fixed(input: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
@@ -189,4 +194,4 @@ def batch_norm_fixed(input: Array, mean: Array, var: Array, weight: Array | None
     return add_p(mul_p(input, _channels(scale, input.ndim)), _channels(shift, input.ndim))
 
 
-__all__ = ["batch_moments", "batch_norm_fixed", "batch_norm_with", "group_norm", "layer_norm", "rms_norm"]
+__all__ = ["batch_norm_by_batch", "batch_norm_fixed", "follow_batch", "group_norm", "layer_norm", "rms_norm"]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite.engine.primitive import primitive
-from tensorlite.engine.value import raw
 from tensorlite.errors import DTypeError, ShapeError
+from tensorlite.ops._index import to_host
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.elementwise import expand
 from tensorlite.ops.indexing import ARRAY, getitem_p, index_array, put_add_p, take
@@ -121,7 +121,7 @@ def repeat(x: Array, repeats: Any, /, axis: int | None = None) -> Array:
     if axis is None:
         x, axis = reshape_p(x, shape=(prod(x.shape),)), 0
     axis = axis_of("repeat", axis, x.ndim)
-    counts = np.asarray(raw(repeats)) if not isinstance(repeats, int) else np.asarray(repeats)
+    counts = np.asarray(to_host(repeats))
     if counts.dtype.kind not in "iu" or (counts.size and counts.min() < 0):
         raise ShapeError(f"repeat: repeats are integers of at least 0, got {repeats!r}")
     if counts.size == 1:

@@ -81,6 +81,24 @@ def _batches(rng: np.random.Generator) -> Iterator[Case]:
     yield Case((x((3, 2, 2, 2)), x(2)))
 
 
+def _followed(x: Any, mean: Any, var: Any) -> Any:
+    """Batch norm, and the running statistics after it."""
+    held = mean + 0, var + 0
+    return F.batch_norm(x, *held, None, None, True, 0.3), *held
+
+
+def _followed_reference(x: Any, mean: Any, var: Any) -> Any:
+    axes = (0, *range(2, x.ndim))
+    n = x.size / x.shape[1]
+    return (_batch_norm(x), 0.7 * mean + 0.3 * x.mean(axes), 0.7 * var + 0.3 * x.var(axes) * n / (n - 1))
+
+
+def _followed_cases(rng: np.random.Generator) -> Iterator[Case]:
+    x = rng.standard_normal
+    yield Case((x((5, 3)), x(3), rng.uniform(0.5, 2, 3)))
+    yield Case((x((2, 3, 4)), x(3), rng.uniform(0.5, 2, 3)))
+
+
 def _fixed(x: Any, mean: Any, var: Any, w: Any = None, b: Any = None) -> Any:
     n = x.ndim
     return _affine((x - _channels(mean, n)) / np.sqrt(_channels(var, n) + 1e-5), _channels(w, n), _channels(b, n))
@@ -163,13 +181,14 @@ def _hooked(x: Any) -> Any:
 
 
 ROWS = [
-    Row("layer_norm", F.layer_norm, _layer_norm, _last_axes, grad=(0, 2, 3), covers=("moments", "normalize", "normalize_grad"),
+    Row("layer_norm", F.layer_norm, _layer_norm, _last_axes, grad=(0, 2, 3), covers=("normalize", "normalize_grad"),
         rtol=1e-11),
-    Row("rms_norm", F.rms_norm, _rms_norm, _rms_cases, grad=(0, 2), covers=("moments", "normalize", "normalize_grad"),
+    Row("rms_norm", F.rms_norm, _rms_norm, _rms_cases, grad=(0, 2), covers=("normalize", "normalize_grad"),
         rtol=1e-11),
     Row("group_norm", F.group_norm, _group_norm, _groups, grad=(0, 2, 3), rtol=1e-11),
     Row("batch_norm", lambda x, w=None, b=None: F.batch_norm(x, None, None, w, b, True), _batch_norm, _batches, grad=(0, 1, 2),
         rtol=1e-11),
+    Row("batch_norm_followed", _followed, _followed_reference, _followed_cases, covers=("running_moments",)),
     Row("batch_norm_fixed", F.batch_norm, _fixed, _fixed_cases, grad=(0, 1, 2, 3, 4), rtol=1e-11),
     Row("dropout", _dropout, _dropout_reference, _drops, grad=(0,), covers=("dropout",)),
     Row("embedding", F.embedding, lambda i, w, padding_idx=None: w[i], _looked_up, covers=("embedding",)),
