@@ -1,7 +1,7 @@
 # Conveniences; each is one line you could type.
 PYTHON ?= python
 
-.PHONY: test lint types bench docs
+.PHONY: test lint types bench docs gpu-check
 
 test:
 	$(PYTHON) -m tests
@@ -17,3 +17,7 @@ bench:
 
 docs:
 	$(PYTHON) -m mkdocs build -f docs/mkdocs.yml --strict
+
+# On a machine with a GPU, with or without a network; the results go into $$OUT or gpu-check/
+gpu-check:
+	$(PYTHON) -m bench.gpu_check

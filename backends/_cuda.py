@@ -18,7 +18,7 @@ from tensorlite import kernels
 from tensorlite.backends import _cuda_elementwise, _cuda_implementations
 from tensorlite.backends._base import OWN_REFERENCES, Backend
 from tensorlite.backends._cuda_namespace import Namespace, number
-from tensorlite.errors import BackendUnavailable, DeviceError, DTypeError
+from tensorlite.errors import BackendUnavailable, DeviceError, DTypeError, OutOfRangeError
 from tensorlite.kernels._cuda import Runtime
 
 INSTALL = ("install CuPy for your driver's CUDA version: pip install \"tensorlite[cuda12]\" for CUDA 12, "
@@ -199,8 +199,15 @@ class CupyBackend(Backend):
             with self.cupy.cuda.Device(array.data.device_id):
                 return self.to_numpy(array)
         host = array.get()
-        self.runtime.check()
+        self.raise_faults()
         return host
+
+    def raise_faults(self) -> None:
+        """Raise what kernels reported since the last time."""
+        try:
+            self.runtime.check()
+        except IndexError as error:
+            raise OutOfRangeError(*error.args) from None
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """An uninitialised NumPy array in page-locked memory, from and to which copies need not block."""
@@ -253,7 +260,7 @@ class CupyBackend(Backend):
     def synchronize(self, device: str = "") -> None:
         with self.on(device or "cuda"):
             self.cupy.cuda.Device().synchronize()
-        self.runtime.check()
+        self.raise_faults()
 
     def memory_stats(self, device: str = "") -> dict[str, int]:
         """Bytes: ``allocated`` by arrays, ``reserved`` by the pool (the arrays' among them), ``free`` and ``total`` on the

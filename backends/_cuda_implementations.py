@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from tensorlite import kernels
-from tensorlite.backends import _cuda_indexing
+from tensorlite.backends import _cuda_contraction, _cuda_indexing
 
 # operation -> kernel, where the host code takes the operation's own arguments
 _KERNELS = ("sigmoid", "sigmoid_backward", "relu_backward", "embedding_grad", "dropout", "philox", "grad_norm", "unscale",
@@ -28,6 +28,7 @@ def table(backend: Any) -> dict[str, Callable[..., Any]]:
     runtime, xp, cupy = backend.runtime, backend.xp, backend.cupy
     found: dict[str, Callable[..., Any] | None] = {name: kernel(runtime, name) for name in _KERNELS}
     found |= {f"{name}_plan": kernel(runtime, name) for name in _PLANS}
+    found |= _cuda_contraction.table(backend)
     found |= _cuda_indexing.table(backend)
     found |= _losses(backend)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite._state import current
-from tensorlite.backends import _erf
+from tensorlite.kernels import _erf
 
 SMALL = 2048      # elements up to which the fewest calls are the fastest
 FUSED = 32768     # elements from which a compiled kernel is worth its call
@@ -120,6 +120,14 @@ def _sigmoid(x: Any) -> Any:
         return np.reciprocal(np.add(np.exp(np.negative(x)), 1))
 
 
+def _activated(name: str, otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """An activation function that the compiled kernel takes for large arrays."""
+    def run(x: Any) -> Any:
+        kernel = _kernel("bias_activation") if _fused(x) else None
+        return otherwise(x) if kernel is None else kernel(x, activation=name)
+    return run
+
+
 def _silu(x: Any) -> Any:
     return np.multiply(x, _sigmoid(x))
 
@@ -159,6 +167,10 @@ def _pow_scalar(x: Any, *, exponent: Any) -> Any:
 def _error(x: Any, complement: bool) -> Any:
     """erf or erfc, each of Cody's three ranges computed only where it is needed; float16 in float32."""
     x = np.asarray(x)
+    if _fused(x):
+        kernel = _kernel("erf")
+        if kernel is not None:
+            return kernel(x, complement=complement)
     kind = x.dtype
     if kind.kind in "biu":
         x = x.astype(np.float64)
@@ -185,6 +197,12 @@ def _gelu(x: Any) -> Any:
     return np.multiply(x, out)
 
 
+def _gelu_tanh(x: Any) -> Any:
+    rate = math.sqrt(2 / math.pi)
+    u = np.multiply(x, np.add(np.multiply(np.square(x), 0.044715 * rate), rate))
+    return np.multiply(np.multiply(x, 0.5), np.add(np.tanh(u), 1))
+
+
 IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {
     "chain": _chain,
     "chain_div": _chain_div,
@@ -196,7 +214,7 @@ IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {
     "leaky_relu": _leaky_relu,
     "sigmoid": _sigmoid,
     "sigmoid_backward": _sigmoid_backward,
-    "silu": _silu,
+    "silu": _activated("silu", _silu),
     "softplus": _softplus,
     "tanh_backward": _tanh_backward,
     "pow_scalar": _pow_scalar,
@@ -209,7 +227,8 @@ IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {
     "reciprocal": lambda x: np.divide(1, x) if x.dtype.kind in "biu" else np.reciprocal(x),   # np.reciprocal(2) is 0
     "erf": lambda x: _error(x, False),
     "erfc": lambda x: _error(x, True),
-    "gelu": _gelu,
+    "gelu": _activated("gelu", _gelu),
+    "gelu_tanh": _activated("gelu_tanh", _gelu_tanh),
     "isclose": lambda x, y, *, rtol, atol, equal_nan: np.isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan),
     "nan_to_num": lambda x, *, nan, posinf, neginf: np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf),
 }

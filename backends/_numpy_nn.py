@@ -40,12 +40,11 @@ def embedding_grad(g: Any, indices: Any, *, rows: int, padding_idx: int | None) 
 
 
 def dropout(x: Any, *, p: float, place: tuple[int, int, int]) -> Any:
-    """One scaled copy, and zeros where the mask says so."""
-    if p == 1:
-        return np.zeros_like(x)
-    seed, stream, offset = place
-    mask = philox.on_host(kind="bernoulli", shape=x.shape, dtype="bool", p=1.0 - p, seed=seed, stream=stream, offset=offset)
-    return np.where(mask, np.multiply(x, x.dtype.type(1.0 / (1.0 - p))), x.dtype.type(0))
+    """The compiled kernel, once enough has been drawn; the results are the same."""
+    kernel = kernels.load("dropout")
+    if philox.worth_compiling(x.size) and kernel.cpu is not None:
+        return kernel.cpu(x, p=p, place=place)
+    return kernel.reference(np, x, p=p, place=place)
 
 
 def _plan(name: str) -> Any:
@@ -55,6 +54,14 @@ def _plan(name: str) -> Any:
     return make
 
 
+def _kernel(name: str) -> Any:
+    def run(*arrays: Any, **options: Any) -> Any:
+        kernel = kernels.load(name)
+        return kernel.reference(np, *arrays, **options) if kernel.cpu is None else kernel.cpu(*arrays, **options)
+    return run
+
+
 IMPLEMENTATIONS: dict[str, Any] = {**_numpy_normalization.IMPLEMENTATIONS, "embedding": embedding,
                                    "embedding_grad": embedding_grad, "dropout": dropout,
-                                   "sgd_plan": _plan("sgd"), "adam_plan": _plan("adam"), "rmsprop_plan": _plan("rmsprop")}
+                                   "sgd_plan": _plan("sgd"), "adam_plan": _plan("adam"), "rmsprop_plan": _plan("rmsprop"),
+                                   **{name: _kernel(name) for name in ("grad_norm", "unscale", "update_scale")}}

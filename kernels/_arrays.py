@@ -147,8 +147,8 @@ class ListPlan(ReferencePlan):
     # rows(low, high, table, steps, *options): update these elements, counted over all arrays whose status is DONE.
     rows: ClassVar[Callable[..., None]]
 
-    def __init__(self, states: tuple[Sequence[Any] | None, ...], steps: Any) -> None:
-        super().__init__(np, states, steps)
+    def __init__(self, states: tuple[Sequence[Any] | None, ...], steps: Any, masters: Sequence[Any] | None = None) -> None:
+        super().__init__(np, states, steps, masters)
         if not (type(steps) is np.ndarray and steps.dtype == np.int64 and steps.ndim == 1 and steps.flags.carray):
             raise TypeError("steps: expected a contiguous int64 NumPy array, which the plan counts up in place")
         self._params: list[Any] = []

@@ -13,7 +13,7 @@ from numba import float32, float64, int32, int64, njit, types
 from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import overload
 
-__all__ = ["add_any_order", "exp_nonpositive", "intrinsic", "jit", "log_above_one", "order_key"]
+__all__ = ["add_any_order", "exp_nonpositive", "exp_parts", "float_bits", "fma", "inline", "intrinsic", "jit", "log_above_one", "order_key"]
 
 
 def jit(function: Callable[..., Any] | None = None, *, nogil: bool = False) -> Any:
@@ -39,11 +39,14 @@ def intrinsic(function: Callable[..., Any]) -> Any:
     return numba_intrinsic(function)
 
 
+inline = njit(error_model="numpy", forceinline=True)   # for scalars too long for LLVM to inline unasked
+
+
 _PAIRS = {float32: int32, int32: float32, float64: int64, int64: float64}
 
 
 @intrinsic
-def _bits(typingctx: Any, value: Any) -> Any:
+def float_bits(typingctx: Any, value: Any) -> Any:
     """The same bits as a number of the other kind: float32 <-> int32, float64 <-> int64."""
     target = _PAIRS.get(value)
     if target is None:
@@ -65,6 +68,19 @@ def add_any_order(typingctx: Any, total: Any, value: Any) -> Any:
         return builder.fadd(*args, flags=("reassoc", "nsz"))
 
     return total(total, value), codegen
+
+
+@intrinsic
+def fma(typingctx: Any, x: Any, y: Any, z: Any) -> Any:
+    """``x y + z`` rounded once, always: unlike a contraction it is not left to the compiler. One instruction on every CPU since 2013;
+    on an older one the C library's function, which is right and slow."""
+    if not x == y == z or not isinstance(x, types.Float):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return x(x, y, z), codegen
 
 
 def order_key(x: Any) -> Any:
@@ -89,13 +105,13 @@ def _order_key(x: Any) -> Any:
     if isinstance(x, types.Float):
 
         def to_key(x: Any) -> Any:
-            b = _bits(x)
+            b = float_bits(x)
             return integer(b ^ integer(integer(b >> shift) & mask))
 
         return to_key
 
     def to_float(x: Any) -> Any:
-        return _bits(integer(x ^ integer(integer(x >> shift) & mask)))
+        return float_bits(integer(x ^ integer(integer(x >> shift) & mask)))
 
     return to_float
 
@@ -105,45 +121,68 @@ def exp_nonpositive(x: Any) -> Any:
     raise NotImplementedError("compiled code only")
 
 
+def exp_parts(x: Any, tail: Any) -> Any:
+    """``(p, power)`` with ``exp(x + tail) = (p + 1) power``, power a power of two, for ``x <= 0`` above the logarithm of the
+    smallest normal number and ``abs(tail)`` of a few units in x's last place; ``expm1`` is ``p power + (power - 1)``."""
+    raise NotImplementedError("compiled code only")
+
+
 # Near-minimax polynomials of (exp(r)-1-r)/r^2 on |r| <= ln2/2 (interpolation in 50 digits at Chebyshev nodes):
 # relative error of the exponential 1.0e-8 and 1.7e-17. LOG2_HIGH has so few bits that n*LOG2_HIGH is exact.
+@inline
+def _parts32(x: Any, tail: Any) -> Any:
+    magic = np.float32(12582912.0)  # 1.5*2^23: adding it leaves round(y) in the low bits
+    t = fma(x, np.float32(1.4426950408889634), magic)
+    n = t - magic
+    r = fma(n, np.float32(-1.4286068203094173e-06), fma(n, np.float32(-0.693145751953125), x)) + tail
+    q = np.float32(0.001392625083148979)
+    q = fma(q, r, np.float32(0.008363232883682618))
+    q = fma(q, r, np.float32(0.04166655421298427))
+    q = fma(q, r, np.float32(0.16666576666119928))
+    q = fma(q, r, np.float32(0.5))
+    power = float_bits(np.int32(np.int32(float_bits(t) + np.int32(127)) << np.int32(23)))  # the magic number's own bits shift out
+    return fma(q * r, r, r), power
+
+
+@inline
+def _parts64(x: Any, tail: Any) -> Any:
+    magic = 6755399441055744.0
+    t = fma(x, 1.4426950408889634, magic)
+    n = t - magic
+    r = fma(n, -7.371002565167799e-13, fma(n, -0.6931471805592082, x)) + tail
+    q = 2.5100472505694996e-08
+    q = fma(q, r, 2.7620201591031547e-07)
+    q = fma(q, r, 2.7557268276905696e-06)
+    q = fma(q, r, 2.4801521057868204e-05)
+    q = fma(q, r, 0.00019841269863171557)
+    q = fma(q, r, 0.0013888888917367081)
+    q = fma(q, r, 0.008333333333330039)
+    q = fma(q, r, 0.041666666666623824)
+    q = fma(q, r, 0.16666666666666669)
+    q = fma(q, r, 0.5)
+    return fma(q * r, r, r), float_bits((float_bits(t) + 1023) << 52)
+
+
+@overload(exp_parts, jit_options={"fastmath": False, "forceinline": True})
+def _exp_parts(x: Any, tail: Any) -> Any:
+    kernel: Any = {float32: _parts32, float64: _parts64}.get(x)
+
+    def call(x: Any, tail: Any) -> Any:
+        return kernel(x, tail)
+
+    return None if kernel is None else call
+
+
 @jit
 def _exp32(x: Any) -> Any:
-    magic = np.float32(12582912.0)  # 1.5*2^23: adding it leaves round(y) in the low bits
-    t = x * np.float32(1.4426950408889634) + magic
-    n = t - magic
-    r = x - n * np.float32(0.693145751953125)
-    r = r - n * np.float32(1.4286068203094173e-06)
-    q = np.float32(0.001392625083148979)
-    q = q * r + np.float32(0.008363232883682618)
-    q = q * r + np.float32(0.04166655421298427)
-    q = q * r + np.float32(0.16666576666119928)
-    q = q * r + np.float32(0.5)
-    e = (q * r) * r + r + np.float32(1)
-    power = _bits(np.int32(np.int32(_bits(t) + np.int32(127)) << np.int32(23)))  # the magic number's own bits shift out
-    return np.float32(0) if x < np.float32(-87.33654) else e * power
+    p, power = _parts32(x, np.float32(-0.0))   # adding -0 changes nothing, and costs nothing
+    return np.float32(0) if x < np.float32(-87.33654) else (p + np.float32(1)) * power
 
 
 @jit
 def _exp64(x: Any) -> Any:
-    magic = 6755399441055744.0
-    t = x * 1.4426950408889634 + magic
-    n = t - magic
-    r = x - n * 0.6931471805592082
-    r = r - n * 7.371002565167799e-13
-    q = 2.5100472505694996e-08
-    q = q * r + 2.7620201591031547e-07
-    q = q * r + 2.7557268276905696e-06
-    q = q * r + 2.4801521057868204e-05
-    q = q * r + 0.00019841269863171557
-    q = q * r + 0.0013888888917367081
-    q = q * r + 0.008333333333330039
-    q = q * r + 0.041666666666623824
-    q = q * r + 0.16666666666666669
-    q = q * r + 0.5
-    e = (q * r) * r + r + 1.0
-    power = _bits((_bits(t) + 1023) << 52)
-    return 0.0 if x < -708.3964185322641 else e * power
+    p, power = _parts64(x, -0.0)
+    return 0.0 if x < -708.3964185322641 else (p + 1.0) * power
 
 
 @overload(exp_nonpositive, jit_options={"fastmath": False})
@@ -165,9 +204,9 @@ def log_above_one(x: Any) -> Any:
 # x - x is 0, or NaN where x is not finite.
 @jit
 def _log32(x: Any) -> Any:
-    bits = np.int32(_bits(x) + np.int32(0x004AFB0D))  # moves the break between exponents from 1 to sqrt(1/2)
+    bits = np.int32(float_bits(x) + np.int32(0x004AFB0D))  # moves the break between exponents from 1 to sqrt(1/2)
     k = np.int32(bits >> np.int32(23)) - np.int32(127)
-    m = _bits(np.int32(_bits(x) - np.int32(np.int32(k) << np.int32(23))))
+    m = float_bits(np.int32(float_bits(x) - np.int32(np.int32(k) << np.int32(23))))
     s = (m - np.float32(1)) / (m + np.float32(1))
     z = s * s
     q = np.float32(2 / 9)
@@ -178,9 +217,9 @@ def _log32(x: Any) -> Any:
 
 @jit
 def _log64(x: Any) -> Any:
-    bits = _bits(x) + 0x00095F619980C433
+    bits = float_bits(x) + 0x00095F619980C433
     k = (bits >> 52) - 1023
-    m = _bits(_bits(x) - (k << 52))
+    m = float_bits(float_bits(x) - (k << 52))
     s = (m - 1.0) / (m + 1.0)
     z = s * s
     q = 2 / 21

@@ -1,6 +1,7 @@
 """The CUDA backend for tests: on the GPU where there is one, else on the stand-in for CuPy (``cuda_on_cpu``)."""
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,15 +17,21 @@ def real() -> bool:
 
 
 @contextmanager
-def stand_in() -> Iterator[CupyBackend]:
-    """The CUDA backend on the stand-in, registered as ``"cuda"`` inside."""
-    from cuda_on_cpu import cupy
-    before = backends._by_name.pop("cupy", None)
+def stand_in(version: int = 14) -> Iterator[CupyBackend]:
+    """The CUDA backend on the stand-ins for CuPy and cuBLASLt, registered as ``"cuda"`` inside."""
+    from cuda_on_cpu import cublaslt
+    from cuda_on_cpu.versions import cupy_stand_in
+    cupy = cupy_stand_in(version)
+    library, before = os.environ.get("TENSORLITE_CUBLASLT"), backends._by_name.pop("cupy", None)
+    os.environ["TENSORLITE_CUBLASLT"] = str(cublaslt.path())
     backend = CupyBackend(cupy)
     backends.register_backend("cupy", backend)
     try:
         yield backend
     finally:
         del backends._by_name["cupy"], backends._by_type[cupy.ndarray], KIND[cupy.ndarray]
+        del os.environ["TENSORLITE_CUBLASLT"]
+        if library is not None:
+            os.environ["TENSORLITE_CUBLASLT"] = library
         if before is not None:
             backends.register_backend("cupy", before)

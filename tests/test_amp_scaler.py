@@ -290,3 +290,28 @@ def test_a_learning_rate_that_is_a_tensor(device: str) -> None:
         rate.fill_(0.25)
     for a, b in zip(host(params), before):
         np.testing.assert_allclose(a, b - 0.75, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, 3.0, np.inf])
+@pytest.mark.parametrize("max_norm", [0.5, 1e3, 0.0])
+def test_clip_grad_norm_as_pytorch(norm_type: float, max_norm: float, device: str) -> None:
+    torch = pytest.importorskip("torch")
+    mine = start(device, np.float64)
+    theirs = [torch.tensor(p, requires_grad=True) for p in host(mine)]
+    for p, q, g in zip(mine, theirs, host(start("cpu", np.float64))):
+        p.grad, q.grad = tl.tensor(3 * g, device=device), torch.tensor(3 * g)
+    total = nn.utils.clip_grad_norm_(mine, max_norm, norm_type)
+    expected = torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type)
+    np.testing.assert_allclose(total.item(), expected.item(), rtol=1e-12)
+    for p, q in zip(mine, theirs):
+        np.testing.assert_allclose(host([p.grad])[0], q.grad.numpy(), rtol=1e-12, atol=1e-300)
+    assert total.device == device and nn.utils.get_total_norm([p.grad for p in mine], norm_type).device == device
+
+
+def test_clip_grad_norm_over_several_devices() -> None:
+    with stand_in():
+        a, b = tl.zeros(2, requires_grad=True), tl.zeros(2, requires_grad=True, device="cuda")
+        for norm_type, norm in ((2.0, 5.0), (0.0, 2.0)):
+            a.grad, b.grad = tl.tensor([3.0, 0.0]), tl.tensor([0.0, 4.0], device="cuda")
+            assert nn.utils.clip_grad_norm_([a, b], norm / 2, norm_type).item() == norm
+            np.testing.assert_allclose([a.grad.tolist()[0], b.grad.tolist()[1]], [1.5, 2.0], rtol=1e-6)

@@ -84,6 +84,8 @@ NUMBERS = {
     **{f"CUBLASLT_MATMUL_DESC_EPILOGUE_{name}": getattr(lt, name) for name in ("AUX_POINTER", "AUX_LD", "AUX_BATCH_STRIDE")},
     "CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT": lt.BATCH_COUNT, "CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET": lt.BATCH_STRIDE,
     "CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES": lt.MAX_WORKSPACE,
+    "CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK": lt.REDUCTION_SCHEMES,
+    "CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE": lt.REDUCE_IN_COMPUTE_TYPE, "CUBLASLT_REDUCTION_SCHEME_NONE": 0,
     **{f"CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_{m}_BYTES": n for m, n in zip("ABCD", lt.ALIGNMENTS)},
     "CUDA_R_32F": lt.TYPES["float32"], "CUDA_R_64F": lt.TYPES["float64"], "CUDA_R_16F": lt.TYPES["float16"],
     "CUDA_R_16BF": lt.TYPES["bfloat16"], "CUBLAS_COMPUTE_32F": lt.COMPUTE_32F, "CUBLAS_COMPUTE_64F": lt.COMPUTE_64F,
@@ -121,6 +123,7 @@ ATTRIBUTES = [   # of what, attribute, type, value
     ("MatmulDesc", lt.AUX_LD, ctypes.c_int64, 1 << 33), ("MatmulDesc", lt.AUX_BATCH_STRIDE, ctypes.c_int64, 1 << 34),
     ("MatrixLayout", lt.BATCH_COUNT, ctypes.c_int32, 7), ("MatrixLayout", lt.BATCH_STRIDE, ctypes.c_int64, 1 << 35),
     ("MatmulPreference", lt.MAX_WORKSPACE, ctypes.c_uint64, 1 << 25),
+    ("MatmulPreference", lt.REDUCTION_SCHEMES, ctypes.c_uint32, lt.REDUCE_IN_COMPUTE_TYPE),
     *(("MatmulPreference", n, ctypes.c_uint32, 16) for n in lt.ALIGNMENTS),
 ]
 
@@ -200,6 +203,8 @@ def views(cupy: Any, x: Any) -> Iterator[tuple[str, Any]]:
     yield "columns apart", apart
     yield "every second column", inside((*batch, n, 2 * k), *whole, slice(None), slice(None, None, 2))
     yield "reversed", cupy.ascontiguousarray(x[..., ::-1, :])[..., ::-1, :]
+    for axis in range(len(batch)):
+        yield "reversed", cupy.ascontiguousarray(cupy.flip(x, axis))[(*whole[:axis], slice(None, None, -1))]
     yield "every second row", inside((*batch, 2 * n, k), *whole, slice(None, None, 2), slice(None))
 
 

@@ -60,7 +60,8 @@ def given(backend: Any, rng: np.random.Generator, shape: tuple[int, ...], dtype:
 
 
 LAYERS = [   # x, number of outputs
-    ((4, 3), 2), ((2, 4, 3), 5), ((3,), 2), ((0, 3), 2), ((1, 1), 1), ((2, 3, 1, 4), 3), ((5, 0), 2), ((2, 0, 3), 4), ((130, 20), 70),
+    ((4, 3), 2), ((2, 4, 3), 5), ((3,), 2), ((0, 3), 2), ((1, 1), 1), ((2, 3, 1, 4), 3), ((5, 0), 2), ((2, 0, 3), 4),
+    ((130, 20), 70),
 ]
 
 
@@ -84,7 +85,7 @@ def test_linear_and_its_gradients(backend: Any, products: Products, rng: np.rand
             for relu in (False, True):
                 dz = hg * (y.get().astype(np.float64) > 0) if relu else hg
                 rows = dz.reshape(-1, outputs)
-                expected = dz @ hw, rows.T @ hx.reshape(rows.shape[0], -1), rows.sum(0)
+                expected = dz @ hw, rows.T @ hx.reshape(rows.shape[0], shape[-1]), rows.sum(0)
                 for needs in NEEDS:
                     got = (products.linear_relu_backward(g, x, w, y, needs=needs) if relu else
                            products.linear_backward(g, x, w, needs=needs))
@@ -112,7 +113,8 @@ def test_how_many_launches(backend: Any, rng: np.random.Generator) -> None:
     assert counts == [(1, 0), (1, 0), (2, 0)]   # products, and anything else
 
 
-def test_a_broadcast_gradient_is_written_out_once(backend: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broadcast_gradient_is_written_out_once(backend: Any, rng: np.random.Generator,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     products, cupy = Products(backend.runtime), backend.cupy
     x, hx = given(backend, rng, (8, 4), np.float32)
     w, hw = given(backend, rng, (6, 4), np.float32)
@@ -178,7 +180,8 @@ def _refuse(self: lt.Library, name: str, *args: Any) -> None:
 
 EQUATIONS = {
     "ij,jk->ik": ((2, 3), (3, 4)), "i,j->ij": ((2,), (3,)), "ii->": ((3, 3),), "ii->i": ((3, 3),), "ij->ji": ((2, 3),),
-    "ij->j": ((2, 3),), "bij,bjk->bik": ((2, 3, 4), (2, 4, 2)), "bij,bkj->bik": ((5, 3, 4), (5, 2, 4)), "Aij,BAjk->ABik": ((1, 2, 3), (5, 4, 3, 2)),
+    "ij->j": ((2, 3),), "bij,bjk->bik": ((2, 3, 4), (2, 4, 2)),
+    "bij,bkj->bik": ((5, 3, 4), (5, 2, 4)), "Aij,BAjk->ABik": ((1, 2, 3), (5, 4, 3, 2)),
     "ij,j,k->ik": ((2, 3), (3,), (4,)), "iij,jk->ik": ((3, 3, 2), (2, 4)), "ijij->ij": ((2, 3, 2, 3),), "i,i->": ((4,), (4,)),
     ",ij->ij": ((), (2, 3)), "ij,kj->": ((2, 3), (4, 3)), "ij,jk,kl,lm->im": ((2, 3), (3, 4), (4, 5), (5, 2)),
     "bhqd,bhkd->bhqk": ((2, 3, 4, 5), (2, 3, 6, 5)), "bqhd,bkhd->bhqk": ((2, 4, 3, 5), (2, 6, 3, 5)),

@@ -103,7 +103,7 @@ class Lists:
     def _placed(self, members: tuple[int, ...], sizes: Any) -> tuple[int, Any, int]:
         """(blocks, places, elements of a chunk) for these arrays: enough blocks for every multiprocessor, and no tiny ones."""
         wanted = sizes[list(members)]
-        key = (members, wanted.tobytes())
+        key = (members, wanted.tobytes(), self.runtime.cupy.cuda.Device().id)
         found = self._places.get(key)
         if found is None:
             share = -(-int(wanted.sum()) // (8 * self.runtime.multiprocessors * SMALLEST)) * SMALLEST
@@ -134,7 +134,8 @@ class _Gradients(Lists):
         return None
 
     def entries(self, present: list[int]) -> list[tuple[Any, list[int]]]:
-        plan, groups = self.plan, {}
+        plan = self.plan
+        groups: dict[str, list[int]] = {}
         for i in present:
             groups.setdefault(plan.types[i], []).append(i)
         return [(self.runtime.function(plan.source, plan.entry(kind)), members) for kind, members in groups.items()]

@@ -15,15 +15,16 @@ class Adam(ReferencePlan):
     def __call__(
         self, params: Sequence[Any], grads: Sequence[Any], *, lr: float, beta1: float = 0.9, beta2: float = 0.999,
         eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False, maximize: bool = False,
+        found_inf: Any = None, grad_scale: Any = None,
     ) -> None:
-        numbers = float(lr), float(beta1), float(beta2), float(eps), float(weight_decay)
-        self.apply(params, grads, (*numbers, bool(decoupled), bool(maximize)))
+        numbers = float(beta1), float(beta2), float(eps), float(weight_decay)
+        self.run(params, grads, lr, (*numbers, int(decoupled)), maximize, found_inf, grad_scale)
 
     def update(self, i: int, p: Any, g: Any, *options: Any) -> None:
-        lr, beta1, beta2, eps, weight_decay, decoupled, maximize = options
+        lr, beta1, beta2, eps, weight_decay, decoupled, factor = options
         xp, step = self.xp, int(self.steps[i]) + 1
         x, d, m, v, top = self.load(i, p, g)
-        d = -d if maximize else d
+        d = d if factor == 1.0 else factor * d
         if weight_decay and decoupled:
             x = x * (1.0 - lr * weight_decay)
         elif weight_decay:
@@ -39,7 +40,7 @@ class Adam(ReferencePlan):
 
 def adam(
     xp: Any, exp_avgs: Sequence[Any], exp_avg_sqs: Sequence[Any], max_exp_avg_sqs: Sequence[Any] | None,
-    steps: MutableSequence[int],
+    steps: MutableSequence[int], masters: Sequence[Any] | None = None,
 ) -> Adam:
     r"""Make a plan for Adam or AdamW; ``plan(params, grads, *, lr, ...)`` then does a step in place.
 
@@ -54,11 +55,13 @@ def adam(
     exp_avgs, exp_avg_sqs: ``m`` and ``v``, zeros at first, of the parameters' shapes and dtypes.
     max_exp_avg_sqs: the largest ``v`` so far, zeros at first; None for Adam without AMSGrad.
     steps: int64 NumPy array (n,), the steps of each parameter so far, counted up in place.
+    masters: float32 masters of the 16-bit parameters (None where there is none), to which the update is done; None for none.
     params, grads: n arrays each; ``grads[i]`` may be None, which leaves parameter i and its state as they are. A parameter's
         array may be another one than last time; a plan whose state arrays are replaced must be made anew.
     lr, beta1, beta2, eps, weight_decay, decoupled, maximize: as above, free to change from step to step.
+    found_inf: nothing is changed where this number is not 0. grad_scale: gradients are divided by it first.
 
     Raises ``ValueError`` if numbers of arrays or shapes do not fit.
     Sources: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2; Reddi et al. 2018.
     """
-    return Adam(xp, (exp_avgs, exp_avg_sqs, max_exp_avg_sqs), steps)
+    return Adam(xp, (exp_avgs, exp_avg_sqs, max_exp_avg_sqs), steps, masters)

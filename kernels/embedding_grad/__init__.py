@@ -15,4 +15,5 @@ def cost(g: Any, indices: Any, *, rows: int, padding_idx: int | None = None) -> 
     return Cost(3 * g.size * g.dtype.itemsize + indices.size * indices.dtype.itemsize + table, g.size)
 
 
-kernel = Kernel("embedding_grad", embedding_grad, cost, cpu=f"{__name__}.cpu:embedding_grad")
+kernel = Kernel("embedding_grad", embedding_grad, cost, cpu=f"{__name__}.cpu:embedding_grad",
+                cuda=f"{__name__}.cuda:embedding_grad")

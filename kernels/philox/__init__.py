@@ -58,7 +58,7 @@ from typing import Any
 from tensorlite.kernels import Cost, Kernel
 from tensorlite.kernels.philox.reference import blocks, reference
 
-__all__ = ["blocks", "kernel", "on_host"]
+__all__ = ["blocks", "kernel", "on_host", "worth_compiling"]
 
 # Bytes of one element, and floating-point operations of one (the integer work is about 25 operations a word).
 _SIZE = {"uint32": 4, "uint64": 8, "int64": 8, "float32": 4, "float64": 8, "bool": 1}
@@ -70,23 +70,29 @@ def cost(*, kind: str, shape: tuple[int, ...], dtype: str, **options: Any) -> Co
     return Cost(prod(shape) * _SIZE[dtype], prod(shape) * _FLOPS.get((kind, dtype), 0))
 
 
-kernel = Kernel("philox", reference, cost, cpu="tensorlite.kernels.philox.cpu:philox")
+kernel = Kernel("philox", reference, cost, cpu="tensorlite.kernels.philox.cpu:philox",
+                cuda="tensorlite.kernels.philox.cuda:philox")
 
 
 def on_host(**options: Any) -> Any:
-    """The draw as a NumPy array, by the faster variant (the numbers are the same).
+    """The draw as a NumPy array, by the faster variant (the numbers are the same)."""
+    import numpy as np
+
+    if worth_compiling(prod(options["shape"])) and kernel.cpu is not None:
+        return kernel.cpu(**options)
+    return reference(np, **options)
+
+
+def worth_compiling(elements: int) -> bool:
+    """Whether this draw, and those before it, are enough to make compiled code pay.
 
     Importing Numba and running its first function costs 0.3 s. A program that draws little never pays it: the reference serves
     until it has cost about as much.
     """
     global _spent
-    import numpy as np
-
     if _spent < AFFORDED:
-        _spent += prod(options["shape"]) + 2000
-    if _spent < AFFORDED or kernel.cpu is None:
-        return reference(np, **options)
-    return kernel.cpu(**options)
+        _spent += elements + 2000
+    return _spent >= AFFORDED
 
 
 AFFORDED = 1 << 22   # elements, at 14 to 70 ns each; a call costs as much as 2000 of them

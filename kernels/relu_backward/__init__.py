@@ -14,4 +14,5 @@ def cost(g: Any, out: Any) -> Cost:
     return Cost(3 * out.size * out.dtype.itemsize, out.size)
 
 
-kernel = Kernel("relu_backward", relu_backward, cost, cpu=f"{__name__}.cpu:relu_backward")
+kernel = Kernel("relu_backward", relu_backward, cost, cpu=f"{__name__}.cpu:relu_backward",
+                cuda=f"{__name__}.cuda:relu_backward")

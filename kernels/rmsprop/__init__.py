@@ -10,9 +10,9 @@ from .reference import rmsprop
 __all__ = ["kernel"]
 
 
-def cost(square_avgs: Any, grad_avgs: Any, momentum_buffers: Any, steps: Any, *, params: Any) -> Cost:
+def cost(square_avgs: Any, grad_avgs: Any, momentum_buffers: Any, steps: Any, masters: Any = None, *, params: Any) -> Cost:
     """One step of the plan over these parameters."""
-    return step_cost((square_avgs, grad_avgs, momentum_buffers), params, 11)
+    return step_cost((square_avgs, grad_avgs, momentum_buffers), params, 11, masters)
 
 
-kernel = Kernel("rmsprop", rmsprop, cost, cpu=f"{__name__}.cpu:rmsprop")
+kernel = Kernel("rmsprop", rmsprop, cost, cpu=f"{__name__}.cpu:rmsprop", cuda=f"{__name__}.cuda:rmsprop")

@@ -1,4 +1,4 @@
-"""The gradients of layer norm by its input, weight and bias."""
+"""The gradients of layer norm and RMS norm by their input, weight and bias."""
 from __future__ import annotations
 
 from typing import Any
@@ -14,4 +14,5 @@ def cost(g: Any, x: Any, w: Any, mean: Any, var: Any, *, eps: float, center: boo
     return Cost(3 * x.size * x.dtype.itemsize, 12 * x.size)
 
 
-kernel = Kernel("row_normalize_grad", row_normalize_grad, cost, cpu=f"{__name__}.cpu:row_normalize_grad")
+kernel = Kernel("row_normalize_grad", row_normalize_grad, cost, cpu=f"{__name__}.cpu:row_normalize_grad",
+                cuda=f"{__name__}.cuda:row_normalize_grad")

@@ -23,7 +23,7 @@ def _parts(
     T, n, m = x.dtype.type, x.shape[0], x.shape[1]
     for part in range(low, high):
         for i in range(part * size, min((part + 1) * size, n)):
-            middle, r = mean[i, 0], T(1) / np.sqrt(var[i, 0] + T(eps))
+            middle, r = mean[i], T(1) / np.sqrt(var[i] + T(eps))
             one, two = T(0), T(0)
             if w.size:
                 for j in range(m):
@@ -50,15 +50,17 @@ def row_normalize_grad(g: Any, x: Any, w: Any, mean: Any, var: Any, *, eps: floa
     """See :func:`.reference.row_normalize_grad`; what is not all float32 or all float64, or empty, is left to it."""
     if x.dtype.char not in "fd" or not x.size or any(a is not None and a.dtype != x.dtype for a in (g, w, mean, var)):
         return reference(np, g, x, w, mean, var, eps=eps, center=center)
-    n, m = x.shape
+    m = x.shape[-1]
+    n = x.size // m
     size = max(LEAST, -(-n // PARTS))
     parts = -(-n // size)
     sums = np.zeros((parts, 2, m if w is not None else 0), x.dtype)
     out = np.empty(x.shape, x.dtype)
     weight = np.empty(0, x.dtype) if w is None else np.ascontiguousarray(w)
-    run(_parts, parts, max(1, GRAIN // (size * m)), size, np.ascontiguousarray(g), np.ascontiguousarray(x), weight, mean, var,
-        float(eps), center, out, sums)
+    g, x = (np.ascontiguousarray(a).reshape(n, m) for a in (g, x))
+    run(_parts, parts, max(1, GRAIN // (size * m)), size, g, x, weight, mean.reshape(n), var.reshape(n), float(eps), center,
+        out.reshape(n, m), sums)
     if w is None:
         return (out,)
-    gw, gb = np.add.reduce(sums, 0)
+    gw, gb = np.add.reduce(sums, 0) if parts > 1 else sums[0]
     return out, gw, gb

@@ -1,4 +1,4 @@
-"""Layer norm's backward in plain array code: the oracle of the compiled version."""
+"""Layer norm's backward in plain array code: the oracle of the compiled versions."""
 from __future__ import annotations
 
 from typing import Any
@@ -9,8 +9,10 @@ __all__ = ["row_normalize_grad"]
 
 
 def row_normalize_grad(xp: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, *, eps: float, center: bool = True) -> Any:
-    """(gx, gw, gb), or (gx,) where w is None, for the cotangent g of ``row_normalize(x, w, b, mean, var)``.
+    """(gx, gw, gb), or (gx,) where w is None, for the cotangent g of ``row_normalize(x, w, b)``.
 
-    mean and var (n, 1) are the moments of x (n, m), through which the gradient flows (through the mean only if ``center``).
+    mean and var (...,) are the moments of the rows of x (..., m), through which the gradient flows (through the mean only if
+    ``center``). Of half: float32.
     """
-    return normalize_grad(xp, g, x, w, mean, var, axes=(1,), eps=eps, center=center, shape=None if w is None else tuple(w.shape))
+    return normalize_grad(xp, g, x, w, mean[..., None], var[..., None], axes=(x.ndim - 1,), eps=eps, center=center,
+                          shape=None if w is None else tuple(w.shape))

@@ -10,9 +10,9 @@ from .reference import sgd
 __all__ = ["kernel"]
 
 
-def cost(momentum_buffers: Any, steps: Any, *, params: Any) -> Cost:
+def cost(momentum_buffers: Any, steps: Any, masters: Any = None, *, params: Any) -> Cost:
     """One step of the plan over these parameters."""
-    return step_cost((momentum_buffers,), params, 6)
+    return step_cost((momentum_buffers,), params, 6, masters)
 
 
-kernel = Kernel("sgd", sgd, cost, cpu=f"{__name__}.cpu:sgd")
+kernel = Kernel("sgd", sgd, cost, cpu=f"{__name__}.cpu:sgd", cuda=f"{__name__}.cuda:sgd")

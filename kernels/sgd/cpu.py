@@ -16,20 +16,20 @@ __all__ = ["sgd"]
 @jit
 def _one(
     zero: Any, row: Any, low: Any, high: Any, first: Any, lr: Any, momentum: Any, dampening: Any, weight_decay: Any,
-    nesterov: Any, maximize: Any,
+    nesterov: Any, factor: Any,
 ) -> None:
     """Elements [low, high) of the parameter of one row of the table."""
     p, g, b = view(row[DATA], low, high, zero), view(row[GRAD], low, high, zero), view(row[STATE], low, high, zero)
     T = p.dtype.type
-    rate, u, keep, decay, sign = T(lr), T(momentum), T(1.0 - dampening), T(weight_decay), T(-1.0 if maximize else 1.0)
+    rate, u, keep, decay, times = T(lr), T(momentum), T(1.0 - dampening), T(weight_decay), T(factor)
     if not momentum:
         for i in range(p.size):
-            d = sign * g[i]
+            d = times * g[i]
             d = d + decay * p[i] if weight_decay else d
             p[i] -= rate * d
         return
     for i in range(p.size):
-        d = sign * g[i]
+        d = times * g[i]
         d = d + decay * p[i] if weight_decay else d
         buffer = d if first else u * b[i] + keep * d
         b[i] = buffer
@@ -39,7 +39,7 @@ def _one(
 @jit(nogil=True)
 def _rows(
     low: Any, high: Any, table: Any, steps: Any, lr: Any, momentum: Any, dampening: Any, weight_decay: Any, nesterov: Any,
-    maximize: Any,
+    factor: Any,
 ) -> None:
     start = 0
     for k in range(len(table) - 1):
@@ -48,19 +48,19 @@ def _rows(
             a, b = max(low - start, 0), min(high - start, row[SIZE])
             start += row[SIZE]
             if a < b and row[WIDTH] == 4:
-                _one(np.float32(0), row, a, b, steps[k] == 1, lr, momentum, dampening, weight_decay, nesterov, maximize)
+                _one(np.float32(0), row, a, b, steps[k] == 1, lr, momentum, dampening, weight_decay, nesterov, factor)
             elif a < b:
-                _one(0.0, row, a, b, steps[k] == 1, lr, momentum, dampening, weight_decay, nesterov, maximize)
+                _one(0.0, row, a, b, steps[k] == 1, lr, momentum, dampening, weight_decay, nesterov, factor)
 
 
 @jit
 def _step(
     params: Any, grads: Any, table: Any, steps: Any, lr: Any, momentum: Any, dampening: Any, weight_decay: Any, nesterov: Any,
-    maximize: Any,
+    factor: Any,
 ) -> Any:
     total, slow = resolve(params, grads, table, steps)
     if 0 < total < 2 * GRAIN and slow == 0:
-        _rows(0, total, table, steps, lr, momentum, dampening, weight_decay, nesterov, maximize)
+        _rows(0, total, table, steps, lr, momentum, dampening, weight_decay, nesterov, factor)
         total = 0
     return total if total < 0 else 2 * total + (slow > 0)
 
@@ -69,6 +69,6 @@ class _SGD(ListPlan, SGD):
     step, rows = staticmethod(_step), staticmethod(_rows)
 
 
-def sgd(momentum_buffers: Sequence[Any] | None, steps: Any) -> SGD:
+def sgd(momentum_buffers: Sequence[Any] | None, steps: Any, masters: Sequence[Any] | None = None) -> SGD:
     """See :func:`.reference.sgd`; arrays that are not contiguous float32 or float64 are left to it."""
-    return _SGD((momentum_buffers,), steps)
+    return _SGD((momentum_buffers,), steps, masters)

@@ -14,4 +14,5 @@ def cost(x: Any) -> Cost:
     return Cost(2 * x.size * x.dtype.itemsize, 5 * x.size)
 
 
-kernel = Kernel("sigmoid", sigmoid, cost, cpu=f"{__name__}.cpu:sigmoid")
+kernel = Kernel("sigmoid", sigmoid, cost, cpu=f"{__name__}.cpu:sigmoid",
+                cuda=f"{__name__}.cuda:sigmoid")

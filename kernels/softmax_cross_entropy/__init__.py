@@ -17,4 +17,5 @@ def cost(logits: Any, labels: Any, *, weight: Any = None, want_grad: bool = True
     return Cost(moved + (0 if weight is None else c * item), n * c * (5 if want_grad else 4))
 
 
-kernel = Kernel("softmax_cross_entropy", softmax_cross_entropy, cost, cpu=f"{__name__}.cpu:softmax_cross_entropy")
+kernel = Kernel("softmax_cross_entropy", softmax_cross_entropy, cost, cpu=f"{__name__}.cpu:softmax_cross_entropy",
+                cuda=f"{__name__}.cuda:softmax_cross_entropy", numba_cuda=f"{__name__}.numba_cuda:softmax_cross_entropy")

@@ -122,18 +122,9 @@ class BatchNorm1d(Module):
         if input.ndim not in self._ndims:
             raise ShapeError(f"{type(self).__name__}: input has shape {tuple(input.shape)}; expected "
                              f"{' or '.join(str(n) for n in self._ndims)} axes, (N, {self.num_features}, ...)")
-        factor = self.momentum
-        if self.training and self.track_running_stats:
-            counter = self.num_batches_tracked.value
-            factor = 1.0 / (int(counter) + 1) if factor is None else factor
         by_batch = self.training or self.running_mean is None
-        update = self.training or not by_batch
-        out = F.batch_norm(input, self.running_mean if update else None, self.running_var if update else None, self.weight,
-                           self.bias,
-                           by_batch, 0.0 if factor is None else factor, self.eps)
-        if self.training and self.track_running_stats:
-            counter += 1   # not before: a batch that was refused does not count
-        return out
+        mean, var, counter = self.running_mean, self.running_var, self.num_batches_tracked
+        return F.batch_norm_counted(input, mean, var, counter, self.weight, self.bias, by_batch, self.momentum, self.eps)
 
     def extra_repr(self) -> str:
         return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "

@@ -5,7 +5,6 @@ from math import prod, sqrt
 from typing import Any
 
 from tensorlite import _dtypes, backends
-from tensorlite.engine import inplace
 from tensorlite.engine.value import raw
 from tensorlite.errors import ShapeError
 from tensorlite.ops import manipulation
@@ -49,7 +48,7 @@ from tensorlite.ops.losses import (
     nll_loss,
     smooth_l1_loss,
 )
-from tensorlite.ops.normalization import batch_moments, batch_norm_fixed, batch_norm_with, group_norm, layer_norm, rms_norm
+from tensorlite.ops.normalization import batch_norm_by_batch, batch_norm_fixed, follow_batch, group_norm, layer_norm, rms_norm
 from tensorlite.ops.rearrange import pad, tril
 from tensorlite.ops.reduction import sum as _sum
 from tensorlite.ops.softmax import log_softmax, softmax
@@ -79,14 +78,6 @@ def bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None = N
     return product if bias is None else add_p(product, bias)
 
 
-def _update(running: Any, factor: float, batch: Any) -> None:
-    """running <- (1 - factor) running + factor batch, in place."""
-    array, batch = running.value, raw(batch)
-    array *= 1.0 - factor
-    array += batch * factor
-    inplace.wrote([array], "batch_norm")
-
-
 @torch_names
 def batch_norm(input: Array, running_mean: Array | None, running_var: Array | None, weight: Array | None = None,
                bias: Array | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Array:
@@ -96,6 +87,12 @@ def batch_norm(input: Array, running_mean: Array | None, running_var: Array | No
     batch's mean and unbiased variance by the fraction ``momentum``; without it by running_mean and running_var.
     Errors: ``ShapeError`` for a batch of one value per channel when training, and for statistics of another length than C.
     """
+    return batch_norm_counted(input, running_mean, running_var, None, weight, bias, training, momentum, eps)
+
+
+def batch_norm_counted(input: Array, running_mean: Array | None, running_var: Array | None, counter: Array | None,
+                       weight: Array | None, bias: Array | None, training: bool, momentum: float | None, eps: float) -> Array:
+    """``batch_norm`` that counts the batch when training, so that with ``momentum`` None the statistics are the mean of all."""
     if input.ndim < 2:
         raise ShapeError(f"batch_norm: input has shape {tuple(input.shape)}; expected (N, C) or (N, C, ...)")
     for name, a in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
@@ -106,13 +103,10 @@ def batch_norm(input: Array, running_mean: Array | None, running_var: Array | No
         if running_mean is None or running_var is None:
             raise ShapeError("batch_norm: without training, running_mean and running_var must be given")
         return batch_norm_fixed(input, running_mean, running_var, weight, bias, eps)
-    mean, var = batch_moments(input)
-    n = prod(input.shape) // input.shape[1]
-    if running_mean is not None:
-        _update(running_mean, momentum, raw(mean).reshape(-1))
-    if running_var is not None:
-        _update(running_var, momentum, raw(var).reshape(-1) * (n / (n - 1)))
-    return batch_norm_with(input, mean, var, weight, bias, eps)
+    out, mean, var = batch_norm_by_batch(input, weight, bias, eps)
+    if running_mean is not None or running_var is not None:
+        follow_batch(mean, var, running_mean, running_var, counter, momentum, prod(input.shape) // input.shape[1])
+    return out
 
 
 @torch_names

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from math import inf, isfinite
 from typing import Any
 
-from tensorlite import backends
+from tensorlite import backends, kernels
 from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, new
 from tensorlite.errors import GradError, ShapeError
@@ -18,47 +18,75 @@ def _listed(parameters: Any) -> list[Any]:
     return [parameters] if isinstance(parameters, Value) else list(parameters)
 
 
-def _norm(arrays: list[Any], norm_type: float) -> float:
-    """The norm of all arrays as one vector, in float64 beyond each array's own."""
-    total = 0.0
+def _kernel(backend: Any, name: str) -> Any:
+    return backend.implementation(name, kernels.load(name).reference)
+
+
+def _norm(xp: Any, arrays: list[Any], norm_type: float) -> Any:
+    """The norm of all arrays as one vector, in float64, as an array without dimensions; any order but 2."""
+    parts = []
     for a in arrays:
-        xp = backends.backend_of(a).xp
         if not a.size:
             continue
-        flat = xp.reshape(a, (-1,))
-        if norm_type == 2 and str(a.dtype) in ("float32", "float64"):
-            part = float(xp.vecdot(flat, flat))
-            if not isfinite(part) or part < 1e-30:   # overflow or underflow: scale first
-                top = float(xp.max(xp.abs(flat)))
-                part = top * top * float(xp.vecdot(flat / top, flat / top)) if 0 < top < inf else top * top
-            total += part
-            continue
-        size = xp.abs(xp.astype(flat, xp.float64))
+        size = xp.abs(xp.astype(xp.reshape(a, (-1,)), xp.float64))
         if norm_type == inf:
-            total = max(total, float(xp.max(size)))
+            parts.append(xp.max(size))
         elif norm_type == 0:
-            total += float(xp.count_nonzero(size))
+            parts.append(xp.astype(xp.count_nonzero(size), xp.float64))
         else:
-            total += float(xp.sum(size**norm_type))
+            parts.append(xp.sum(size**norm_type))
+    total = xp.zeros((), dtype=xp.float64)
+    for part in parts:
+        total = xp.maximum(total, part) if norm_type == inf else total + part
     return total if norm_type in (inf, 0) else total ** (1.0 / norm_type)
+
+
+def _places(arrays: list[Any]) -> dict[tuple[Any, str], list[Any]]:
+    """The arrays of each backend and device."""
+    out: dict[tuple[Any, str], list[Any]] = {}
+    for a in arrays:
+        backend = backends.backend_of(a)
+        out.setdefault((backend, backend.device_of(a)), []).append(a)
+    return out
 
 
 def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
     """The norm of all tensors as one vector, a zero-dimensional tensor."""
-    arrays = [t.value for t in _listed(tensors)]
-    return _total(arrays, float(norm_type), error_if_nonfinite)[1]
+    return _total([t.value for t in _listed(tensors)], float(norm_type), inf, error_if_nonfinite)[0]
 
 
-def _total(arrays: list[Any], norm_type: float, error_if_nonfinite: bool) -> tuple[float, Tensor]:
+def _total(arrays: list[Any], norm_type: float, max_norm: float, error_if_nonfinite: bool) -> tuple[Tensor, Any]:
+    """The norm, and what to divide the arrays by so that it is ``max_norm`` at most; the host waits for no device to know them,
+    unless there are several or the norm is to be checked."""
     if not norm_type >= 0:
         raise ShapeError(f"clip_grad_norm_: norm_type is {norm_type}; expected a number >= 0 or inf")
-    backend = backends.backend_of(arrays[0]) if arrays else backends.backend_for_device("cpu")
+    if not arrays:
+        return new(backends.backend_for_device("cpu").xp.zeros(())), None
+    places = _places(arrays)
+    (backend, device), first = next(iter(places.items()))
     with backend.quiet():
-        total = _norm(arrays, norm_type)
-    if error_if_nonfinite and not isfinite(total):
-        raise GradError(f"clip_grad_norm_: the gradients' norm of order {norm_type} is {total}; find what made it so, or pass "
+        if len(places) > 1:
+            norms = [float(_of_one(b, d, part, norm_type, inf)[0]) for (b, d), part in places.items()]
+            host = backends.backend_for_device("cpu")
+            total, scale = _of_one(host, "cpu", [host.asarray(norms, dtype=host.xp.float64)], norm_type or 1.0, max_norm)
+            norm = backend.asarray(float(total), dtype=first[0].dtype)
+        else:
+            total, scale = _of_one(backend, device, arrays, norm_type, max_norm)
+            norm = backend.xp.astype(total, first[0].dtype)
+    if error_if_nonfinite and not isfinite(value := float(total)):
+        raise GradError(f"clip_grad_norm_: the gradients' norm of order {norm_type} is {value}; find what made it so, or pass "
                         "error_if_nonfinite=False to go on")
-    return total, new(backend.asarray(total, dtype=arrays[0].dtype if arrays else backend.xp.float32))
+    return new(norm), scale
+
+
+def _of_one(backend: Any, device: str, arrays: list[Any], norm_type: float, max_norm: float) -> tuple[Any, Any]:
+    with backend.on(device):
+        if norm_type == 2:
+            found: tuple[Any, Any] = _kernel(backend, "grad_norm")(arrays, max_norm=max_norm)
+            return found
+        xp = backend.xp
+        total, one = xp.asarray(_norm(xp, arrays, norm_type)), xp.ones((), dtype=xp.float64)
+        return total, xp.asarray(xp.maximum(one, (total + 1e-6) / (one * max_norm)))
 
 
 def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0,
@@ -78,13 +106,13 @@ def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float, norm
     if not max_norm >= 0:
         raise ShapeError(f"clip_grad_norm_: max_norm is {max_norm}; expected a number >= 0")
     arrays = [p.grad.value for p in _listed(parameters) if p.grad is not None]
-    total, out = _total(arrays, float(norm_type), error_if_nonfinite)
-    factor = float(max_norm) / (total + 1e-6)
-    if not factor >= 1:
-        with backends.backend_of(arrays[0]).quiet():   # a norm of inf makes nan of inf, and 0 of the rest
-            for a in arrays:
-                a *= factor
-        inplace.wrote(arrays, "clip_grad_norm_")
+    out, scale = _total(arrays, float(norm_type), float(max_norm), error_if_nonfinite)
+    for (backend, device), part in _places(arrays).items():
+        there = scale if type(scale) is type(part[0]) and backend.device_of(scale) == device \
+            else backend.asarray(float(scale), dtype=backend.xp.float64)
+        with backend.on(device), backend.quiet():   # a norm of inf makes nan of inf, and 0 of the rest
+            _kernel(backend, "unscale")(part, there, check=False)
+    inplace.wrote(arrays, "clip_grad_norm_")
     return out
 
 

@@ -33,7 +33,13 @@ def _check_matmul(x: Any, y: Any, tx: bool = False, ty: bool = False) -> None:
 
 matmul_p = primitive("matmul", _matmul, linear_in="x y", check=_check_matmul)   # tx, ty: x or y transposed, as GEMMs take them
 matmul_p.vjp(x=lambda g, y, tx, ty: matmul_p(y, g, tx=ty, ty=True) if tx else matmul_p(g, y, ty=not ty),
-             y=lambda g, x, tx, ty: matmul_p(g, x, tx=True, ty=tx) if ty else matmul_p(x, g, tx=not tx))
+             y=lambda g, x, y_shape, tx, ty: _matmul_dy(g, x, y_shape, tx, ty))
+
+
+def _matmul_dy(g: Any, x: Any, y_shape: tuple[int, ...], tx: bool, ty: bool) -> Any:
+    if len(y_shape) == 2 and g.ndim > 2 and not tx:   # one product, not a batch of them and their sum
+        g, x = _rows(g), _rows(x)
+    return matmul_p(g, x, tx=True, ty=tx) if ty else matmul_p(x, g, tx=not tx)
 
 
 @torch_names

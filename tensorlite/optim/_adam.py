@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite.engine.value import raw
 from tensorlite.optim._optimizer import Group, Optimizer
 
 
@@ -19,9 +20,9 @@ class Adam(Optimizer):
 
     def __init__(self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0.0, amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None,
-                 fused: bool | None = None) -> None:
+                 fused: bool | None = None, master_weights: bool = True) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
-                                  "maximize": maximize})
+                                  "maximize": maximize, "master_weights": master_weights})
 
     def check(self, group: Group) -> None:
         betas = group["betas"]
@@ -34,7 +35,7 @@ class Adam(Optimizer):
 
     def run(self, plan: Any, params: list[Any], grads: list[Any], group: Group) -> None:
         beta1, beta2 = group["betas"]
-        plan(params, grads, lr=group["lr"], beta1=beta1, beta2=beta2, eps=group["eps"], weight_decay=group["weight_decay"],
+        plan(params, grads, lr=raw(group["lr"]), beta1=beta1, beta2=beta2, eps=group["eps"], weight_decay=group["weight_decay"],
              decoupled=self.decoupled, maximize=group["maximize"])
 
 
@@ -45,5 +46,5 @@ class AdamW(Adam):
 
     def __init__(self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None,
-                 fused: bool | None = None) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+                 fused: bool | None = None, master_weights: bool = True) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, master_weights=master_weights)

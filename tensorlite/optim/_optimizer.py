@@ -7,6 +7,7 @@ parameter's array is another one (the model was moved) or a kind of state comes 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,10 +17,13 @@ from tensorlite._state import current, enable_grad
 from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, new
 from tensorlite.errors import DTypeError, ShapeError, TensorliteError
+from tensorlite.kernels._half import is_half
 from tensorlite.ops import creation
 
 Tensor = Any
 Group = dict[str, Any]
+_HERE = nullcontext()
+MASTER = "master_weight"   # the kind of state that is a 16-bit parameter in float32
 
 
 class _Update:
@@ -38,22 +42,45 @@ class OptimizerError(TensorliteError, ValueError):
 class _Pack:
     """The parameters of a group that live in one backend, with their state."""
 
-    __slots__ = ("arrays", "params", "plan", "records", "states", "steps")
+    __slots__ = ("arrays", "device", "mastered", "on", "params", "plan", "records", "states")
 
     def __init__(self, kernel: str, params: list[Any], states: dict[str, list[Any]], kinds: tuple[str | None, ...],
-                 steps: Any) -> None:
-        self.params, self.states, self.steps = params, states, steps
+                 steps: Any, mastered: bool) -> None:
+        self.params, self.states, self.mastered = params, states, mastered
         self.arrays = [p.value for p in params]
         self.records = inplace.records(self.arrays)
         backend = backends.backend_of(self.arrays[0])
+        self.on = None if type(backend).on is backends.Backend.on else backend.on
+        self.device = backend.device_of(self.arrays[0])
         make = backend.implementations.get(f"{kernel}_plan") or partial(kernels.load(kernel).reference, backend.xp)
-        self.plan = make(*[None if kind is None else states[kind] for kind in kinds], steps)
+        masters = [states[MASTER]] if MASTER in states else []
+        with self.there():
+            self.plan = make(*[None if kind is None else states[kind] for kind in kinds], steps, *masters)
+
+    def there(self) -> AbstractContextManager[Any]:
+        """A context in which the parameters' device is the current one."""
+        return _HERE if self.on is None else self.on(self.device)
+
+    @property
+    def steps(self) -> Any:
+        """How often each parameter has been updated; on a GPU the steps are counted there, and this waits for it."""
+        return self.plan.counts()
+
+
+def _beside(pack: _Pack, number: Tensor | None) -> Any:
+    """The raw array of a tensor of one number, on the device of the pack."""
+    if number is None:
+        return None
+    return number.value if number.device == pack.device else number.to(pack.device).value
 
 
 class Optimizer:
     """What every optimizer has. A subclass names its kernel and says which state it keeps and how its settings reach the kernel.
 
     ``params``: tensors, or dicts (groups) with ``params`` and settings that differ from ``defaults``; also (name, tensor) pairs.
+    The setting ``master_weights`` (True): a float16 or bfloat16 parameter is kept in float32 as well, and so is its state. The
+    update is done there and rounded into the parameter, as steps smaller than its precision would be lost, and small squares
+    vanish (Micikevicius et al. 2018, section 3.1). A parameter that is written to in between counts as it is.
     Errors: ``OptimizerError`` (a ValueError) for no parameters, a parameter given twice, a result of an operation, a bad setting.
     """
 
@@ -137,8 +164,14 @@ class Optimizer:
 
     # ---- the step --------------------------------------------------------------------------------------------------------
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient, in place. ``closure`` computes the loss anew; its result is returned."""
+    def step(self, closure: Callable[[], Any] | None = None, *, found_inf: Tensor | None = None,
+             grad_scale: Tensor | None = None) -> Any:
+        """Update every parameter that has a gradient, in place. ``closure`` computes the loss anew; its result is returned.
+
+        ``found_inf``, ``grad_scale`` (what :class:`tensorlite.amp.GradScaler` passes): tensors of one number. Gradients are
+        divided by ``grad_scale`` first, and if ``found_inf`` is not 0 nothing is changed and no step is counted; a GPU sees to
+        that by itself.
+        """
         loss = None
         if closure is not None:
             with enable_grad():
@@ -151,10 +184,14 @@ class Optimizer:
             for pack in packs:
                 try:
                     grads = [None if (g := p.grad) is None else g.value for p in pack.params]
-                    if observer is None:
-                        self.run(pack.plan, pack.arrays, grads, group)
-                    else:
-                        self._observed(observer, pack.plan, group, pack.arrays, grads)
+                    plan = pack.plan
+                    if found_inf is not None or grad_scale is not None:
+                        plan = partial(plan, found_inf=_beside(pack, found_inf), grad_scale=_beside(pack, grad_scale))
+                    with pack.there():
+                        if observer is None:
+                            self.run(plan, pack.arrays, grads, group)
+                        else:
+                            self._observed(observer, plan, group, pack.arrays, grads)
                 except (ValueError, AttributeError):
                     self._explain(pack)
                     raise
@@ -171,6 +208,8 @@ class Optimizer:
     def _outdated(self, packs: list[_Pack], group: Group) -> bool:
         kept = self.kept(group)
         for pack in packs:
+            if pack.mastered is not bool(group.get("master_weights")):
+                return True
             for p, array in zip(pack.params, pack.arrays):
                 if p.value is not array:
                     return True
@@ -206,51 +245,57 @@ class Optimizer:
     # ---- state -----------------------------------------------------------------------------------------------------------
 
     def _prepare(self, index: int) -> list[_Pack]:
-        """The group's packs, one for each backend, with the state there is and zeros for the rest."""
+        """The group's packs, one for each device, with the state there is and new state for the rest."""
         import numpy as np
         group, state = self.param_groups[index], self._state_of(index)
-        kept = self.kept(group)
+        kept, mastered = self.kept(group), bool(group.get("master_weights"))
         places: dict[Any, list[Any]] = {}
         for p in group["params"]:
-            places.setdefault(backends.backend_of(p.value), []).append(p)
+            backend = backends.backend_of(p.value)
+            places.setdefault((backend, backend.device_of(p.value)), []).append(p)
         packs = []
-        for backend, params in places.items():
+        for params in places.values():
             steps = np.array([state.get(p, {}).get("step", 0) for p in params], np.int64)
-            states: dict[str, list[Any]] = {}
-            for kind in kept:
-                if kind is None:
-                    continue
-                arrays = states[kind] = []
+            wide = [mastered and is_half(p.value) for p in params]
+            states = {kind: [self._state_array(kind, p, state.get(p, {}).get(kind), w) for p, w in zip(params, wide)]
+                      for kind in kept if kind is not None}
+            if any(wide):
+                states[MASTER] = [self._state_array(MASTER, p, state.get(p, {}).get(MASTER), w) if w else None
+                                  for p, w in zip(params, wide)]
+            if not self.step_in_state:   # the buffer's first step sets it
                 for i, p in enumerate(params):
-                    found = state.get(p, {}).get(kind)
-                    if found is None:
-                        arrays.append(backend.xp.zeros_like(p.value))
-                        if not self.step_in_state:   # the buffer's first step sets it
-                            steps[i] = 0
-                        continue
-                    array = found.value if isinstance(found, Value) else found
-                    same = (type(array) is type(p.value) and array.dtype == p.value.dtype
-                            and backend.device_of(array) == backend.device_of(p.value))
-                    if not same:
-                        array = creation.asarray(array).to(backend.device_of(p.value)).value
-                    if tuple(array.shape) != tuple(p.value.shape):
-                        raise OptimizerError(f"{type(self).__name__}: the state {kind} has shape {tuple(array.shape)}, but its "
-                                             "parameter has "
-                                             f"{tuple(p.value.shape)}; the state belongs to another model")
-                    arrays.append(array if same else backend.asarray(array, dtype=p.value.dtype))
-            packs.append(_Pack(self.kernel, params, states, kept, steps))
+                    if not {kind for kind in kept if kind is not None} <= state.get(p, {}).keys():
+                        steps[i] = 0
+            packs.append(_Pack(self.kernel, params, states, kept, steps, mastered))
         for p in group["params"]:
             self._pending.pop(p, None)
         self._packs[index] = packs
         return packs
 
+    def _state_array(self, kind: str, p: Any, found: Any, wide: bool) -> Any:
+        """A parameter's state of one kind: what was found of it, cast and moved to the parameter, or a new one."""
+        backend = backends.backend_of(p.value)
+        xp, dtype, device = backend.xp, p.value.dtype, backend.device_of(p.value)
+        if wide:
+            dtype = xp.float32
+        if found is None:
+            return xp.astype(p.value, dtype) if kind == MASTER else xp.zeros_like(p.value, dtype=dtype)
+        array = found.value if isinstance(found, Value) else found
+        same = type(array) is type(p.value) and array.dtype == dtype and backend.device_of(array) == device
+        if not same:
+            array = creation.asarray(array).to(device).value
+        if tuple(array.shape) != tuple(p.value.shape):
+            raise OptimizerError(f"{type(self).__name__}: the state {kind} has shape {tuple(array.shape)}, but its parameter has "
+                                 f"{tuple(p.value.shape)}; the state belongs to another model")
+        return array if same else backend.asarray(array, dtype=dtype)
+
     def _state_of(self, index: int) -> dict[Any, dict[str, Any]]:
         """parameter -> its state, as far as there is any: {"step": 3, "exp_avg": array, ...}."""
         out = {p: self._pending[p] for p in self.param_groups[index]["params"] if p in self._pending}
         for pack in self._packs[index]:
-            for i, p in enumerate(pack.params):
-                if pack.steps[i] and p not in out:
-                    out[p] = {"step": int(pack.steps[i]), **{kind: arrays[i] for kind, arrays in pack.states.items()}}
+            for i, (p, step) in enumerate(zip(pack.params, pack.steps.tolist())):
+                if step and p not in out:
+                    out[p] = {"step": step, **{kind: arrays[i] for kind, arrays in pack.states.items() if arrays[i] is not None}}
         return out
 
     @property
@@ -300,7 +345,7 @@ class Optimizer:
         self._packs = [[] for _ in mine]
 
     def _copied(self, p: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
-        foreign = [kind for kind in entry if kind != "step" and kind not in self.kinds]
+        foreign = [kind for kind in entry if kind not in ("step", MASTER) and kind not in self.kinds]
         if foreign:
             raise OptimizerError(f"{type(self).__name__}.load_state_dict: the saved state has {', '.join(map(str, foreign))}, "
                                  f"where this optimizer keeps {', '.join(self.kinds)}; it is the state of another optimizer")
@@ -308,7 +353,8 @@ class Optimizer:
         for kind, value in entry.items():
             if kind == "step" or value is None:
                 continue
-            array = creation.asarray(value).detach().to(device=p.device, dtype=p.value.dtype, copy=True).value
+            dtype = None if is_half(p.value) else p.value.dtype   # a 16-bit parameter's state may be float32
+            array = creation.asarray(value).detach().to(device=p.device, dtype=dtype, copy=True).value
             if tuple(array.shape) != tuple(p.value.shape):
                 raise OptimizerError(f"{type(self).__name__}.load_state_dict: the state {kind} has shape {tuple(array.shape)}, "
                                      "but its parameter "

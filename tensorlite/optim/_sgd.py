@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite.engine.value import raw
 from tensorlite.optim._optimizer import Group, Optimizer
 
 
@@ -25,9 +26,9 @@ class SGD(Optimizer):
 
     def __init__(self, params: Any, lr: float = 1e-3, momentum: float = 0.0, dampening: float = 0.0, weight_decay: float = 0.0,
                  nesterov: bool = False, *, maximize: bool = False, foreach: bool | None = None,
-                 fused: bool | None = None) -> None:
+                 fused: bool | None = None, master_weights: bool = True) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-                                  "nesterov": nesterov, "maximize": maximize})
+                                  "nesterov": nesterov, "maximize": maximize, "master_weights": master_weights})
 
     def check(self, group: Group) -> None:
         self._require(group, lr=(group["lr"] >= 0, "a number >= 0"), momentum=(group["momentum"] >= 0, "a number >= 0"),
@@ -39,6 +40,6 @@ class SGD(Optimizer):
         return self.kinds if group["momentum"] else (None,)
 
     def run(self, plan: Any, params: list[Any], grads: list[Any], group: Group) -> None:
-        plan(params, grads, lr=group["lr"], momentum=group["momentum"], dampening=group["dampening"],
+        plan(params, grads, lr=raw(group["lr"]), momentum=group["momentum"], dampening=group["dampening"],
              weight_decay=group["weight_decay"],
              nesterov=group["nesterov"], maximize=group["maximize"])

@@ -37,7 +37,9 @@ def _pinned(size: int) -> Any:
 @functools.cache
 def runtime() -> Runtime:
     """A runtime over NumPy: arrays of the host are its device's."""
-    device = SimpleNamespace(Device=_device, alloc_pinned_memory=_pinned)
+    stream = SimpleNamespace(ptr=0, is_capturing=lambda: False)
+    device = SimpleNamespace(Device=_device, alloc_pinned_memory=_pinned, get_current_stream=lambda: stream,
+                             runtime=SimpleNamespace(getDevice=lambda: 0))
     cupy = SimpleNamespace(RawModule=RawModule, cuda=device, empty=_empty, zeros=np.zeros, ascontiguousarray=np.ascontiguousarray,
                            asarray=np.asarray, array=np.array, empty_like=_empty_like, zeros_like=np.zeros_like, ndarray=np.ndarray,
                            **{name: np.dtype(name).type for name in ("float16", "float32", "float64", "int32", "int64", "uint8", "uint32", "uint64")})
@@ -47,7 +49,7 @@ def runtime() -> Runtime:
 def _empty(shape: Any, dtype: Any = float) -> Any:
     """Garbage, never by chance the zeros that a kernel forgot to write."""
     out = np.empty(shape, dtype)
-    out.view(np.uint8).reshape(-1)[:] = 0xa5 if out.ndim else 0
+    out.reshape(-1).view(np.uint8)[:] = 0xa5
     return out
 
 

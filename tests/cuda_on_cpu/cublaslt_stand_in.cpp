@@ -301,6 +301,7 @@ API int cublasLtMatmulAlgoGetHeuristic(Handle* handle, Operation* o, Layout* a, 
     *count = 0;
     const Status status = check(*o, *a, *b, *c, *d);
     if (status) return status;
+    if (size_of(d->type) == 2 && p->at<uint32_t>(3, 7) != 2) return INVALID_VALUE;   // partial sums are to be kept in float32
     for (; *count < requested && *count < 4; ++*count) {   // the later an algorithm, the less memory it needs
         Heuristic& r = results[*count];
         memset(&r, 0, sizeof r);

@@ -303,7 +303,7 @@ void prepare_block(u32 shared, u64 seed) {
 #ifdef EMULATOR_THREAD   // fresh memory, in which nobody has written
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
     mmap(dynamic_shared, shared + slack(shared), PROT_READ | PROT_WRITE, flags, -1, 0);
-    if (fixed) mmap(module->shared, fixed, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (fixed) mmap(module->shared, fixed + slack(fixed), PROT_READ | PROT_WRITE, flags, -1, 0);
     fiber_count = 0;   // each thread has a fiber of its own, and blocks that follow each other have different ones
     if (blockIdx.x || blockIdx.y || blockIdx.z) first_fiber ^= most_threads;
 #endif

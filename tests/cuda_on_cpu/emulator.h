@@ -22,12 +22,10 @@
 #ifndef __clang__
 #define __builtin_assume(condition) ((void)0)
 #endif
-#ifdef EMULATOR_ADDRESS   // AddressSanitizer puts no red zones into a section of our own
-#define __shared__ static
-#else                     // whole pages, so that they can be filled with garbage before each block
-#define __shared__ static __attribute__((section("cuda_shared")))
-asm(".pushsection cuda_shared,\"aw\",@progbits\n.balign 4096\n.subsection 1\n.balign 4096\n.popsection");
-#endif
+// Zero-initialised, so in .bss with nothing else; from a page's beginning on, so that it can be filled with garbage before each block.
+// (A section of its own would be cleaner, but GCC puts no variable of a template into one: its bug 41091.)
+#define __shared__ static __attribute__((used))   // else what is only read would be taken for 0
+asm(".pushsection .bss\n.balign 4096\n.globl emulator_shared\n.hidden emulator_shared\nemulator_shared:\n.popsection");
 
 // ---- built-in types and variables ---------------------------------------------------------------------------------------
 
@@ -127,11 +125,11 @@ template <class... P, void (*function)(P...)> struct entry<function> {
     }
 };
 }   // namespace emulator
-#ifdef EMULATOR_ADDRESS
+#ifdef EMULATOR_ADDRESS   // which puts red zones there
 #define EMULATOR_MODULE(table) {table, nullptr, nullptr}
 #else
-extern "C" __attribute__((weak, visibility("hidden"))) unsigned char __start_cuda_shared[], __stop_cuda_shared[];
-#define EMULATOR_MODULE(table) {table, __start_cuda_shared, __stop_cuda_shared}
+extern "C" __attribute__((visibility("hidden"))) unsigned char emulator_shared[], _end[];
+#define EMULATOR_MODULE(table) {table, emulator_shared, _end}
 #endif
 
 // ---- synchronisation. All threads must be at one and the same call, so where each calls from is compared. ----

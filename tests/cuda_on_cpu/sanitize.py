@@ -12,6 +12,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -63,18 +64,20 @@ SMALL = (1, 37)
 
 
 def _text(body: str) -> str:
-    return f'#include "tensorlite.cuh"\nextern "C" __global__ void planted(float* out, const float* x, i64 n) {{{body}\n}}\n'
+    from tensorlite.kernels._cuda import Source
+    return Source(None, "planted", text='#include "tensorlite.cuh"\n'
+                  f'extern "C" __global__ void planted(float* out, const float* x, i64 n) {{{body}\n}}\n').text
 
 
 def planted(sanitizer: str) -> dict[str, tuple[str, int, int, int]]:
     """The texts with a fault that the sanitizer is to find: those above, and ``block_reduce`` without one of its barriers."""
-    from tensorlite.kernels._cuda import Source
     out = {name: (_text(body), *rest) for name, (kind, body, *rest) in PLANTED.items() if kind == sanitizer}
     if sanitizer == "thread":
-        text = Source(None, "", text=_text("""
+        text = _text("""
             __shared__ float room[33];
             float sum = block_reduce(x[threadIdx.x], 0.0f, room, plus());
-            out[threadIdx.x] = block_reduce(sum * x[threadIdx.x], 0.0f, room, plus());""")).text
+            if (threadIdx.x == 40) room[32] = room[0] = 0;
+            out[threadIdx.x] = block_reduce(sum * x[threadIdx.x], 0.0f, room, plus());""")
         start = text.index("A block_reduce(")
         barriers = [m.start() for m in re.finditer(r"__syncthreads\(\);", text) if start < m.start() < text.index("\n}", start)]
         for i, at in enumerate(barriers):
@@ -88,12 +91,25 @@ def _say(what: str) -> None:
     print(f"{MARK} {what}", file=sys.stderr, flush=True)
 
 
-def _run_planted() -> None:
+def _compile_all(names: Sequence[str]) -> None:
+    """All libraries are loaded before the first report, as sanitizers name the lines of those only."""
+    from tensorlite.kernels import load
     from tensorlite.kernels._cuda import Source
 
-    from . import runtime
+    from .guarded import runtime
+    for name in names:
+        load(name).cuda   # noqa: B018  its sources become known
+    sources = list({s.text: s for s in Source.known}.values())
+    sources += [Source(None, "planted", text=text) for text, *_ in planted(build.sanitizer()).values()]
+    build.runtime(build.sanitizer())
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda source: runtime().module(source).compile(), sources))
+
+
+def _run_planted() -> None:
+    from . import RawModule
     for name, (text, grid, threads, shared) in planted(build.sanitizer()).items():
-        function = runtime().function(Source(None, name, text=text), "planted")
+        function = RawModule(code=text, options=("--std=c++17",)).get_function("planted")
         _say(name)
         function((grid,), (threads,), (np.zeros(100, np.float32), np.ones(100, np.float32), 100), shared_mem=shared)
 
@@ -158,6 +174,7 @@ def report(sanitizer: str, names: Sequence[str], sizes: Sequence[int] = SMALL) -
 
 
 if __name__ == "__main__":
+    _compile_all(sys.argv[2:])
     _run_planted()
     _run_kernels(sys.argv[2:], [int(n) for n in sys.argv[1].split(",")])
     _say("end")

@@ -1,6 +1,9 @@
 """The array: a NumPy array behind a class that has what ``cupy.ndarray`` has and refuses what it refuses."""
 from __future__ import annotations
 
+import ctypes
+import operator
+import warnings
 from typing import Any
 
 import numpy as np
@@ -8,8 +11,6 @@ import numpy as np
 from . import _machine
 from ._machine import MemoryPointer, machine
 from ._names import VERSION
-
-NUMBERS = (int, float, complex, bool, np.generic)
 
 
 @np.errstate(all="ignore")
@@ -78,7 +79,7 @@ def here(array: ndarray) -> np.ndarray[Any, Any]:
 
 
 def cast(a: np.ndarray[Any, Any], dtype: Any, order: Any = "K") -> np.ndarray[Any, Any]:
-    """A copy in another dtype, with CUDA's conversions: floats saturate in 32 or 64 bits, NaN gives 0, the rest wraps."""
+    """A copy in another dtype, with CUDA's conversions: floats saturate in 32 or 64 bits, of which the dtype keeps the lowest."""
     result: np.ndarray[Any, Any] = quietly(_cast, a, np.dtype(dtype), order)
     return result
 
@@ -86,15 +87,38 @@ def cast(a: np.ndarray[Any, Any], dtype: Any, order: Any = "K") -> np.ndarray[An
 def _cast(a: Any, dtype: Any, order: Any) -> Any:
     if a.dtype.kind == "c" and dtype.kind not in "cb":
         a = a.real
-    if dtype.kind in "iu" and a.dtype.kind in "fV":
-        wide = np.dtype((dtype.kind if dtype.itemsize == 8 else "i") + ("8" if dtype.itemsize == 8 or dtype == np.uint32 else "4"))
-        bounds = np.iinfo(wide if dtype != np.uint32 else np.uint32)
-        x = np.trunc(a.astype(np.float64, order=order))
-        x = np.where(np.isnan(x), 0.0, x)
-        low, high = x <= float(bounds.min), x >= float(bounds.max)
-        whole = np.where(low | high, 0.0, x).astype(wide)
-        return np.where(low, np.array(bounds.min, wide), np.where(high, np.array(bounds.max, wide), whole)).astype(dtype, order=order)
-    return a.astype(dtype, order=order)
+    if dtype.kind not in "iu" or a.dtype.kind not in "fV":
+        return a.astype(dtype, order=order)
+    wide = np.dtype(f"{dtype.kind}{max(dtype.itemsize, 4)}")   # what cvt.rzi makes; it is cut down to the dtype
+    bounds = np.iinfo(wide)
+    odd = 0 if wide.itemsize == 4 and a.dtype != np.float64 else 1 << 8 * wide.itemsize - 1   # of NaN, as the PTX manual has it
+    x = np.trunc(a.astype(np.float64, order=order))
+    low, high, nan = x <= float(bounds.min), x >= float(bounds.max), np.isnan(x)
+    whole = np.where(low | high | nan, 0.0, x).astype(wide)
+    whole = np.where(low, wide.type(bounds.min), np.where(high, wide.type(bounds.max), whole))
+    whole = np.where(nan, np.array(odd, f"u{wide.itemsize}").astype(wide), whole)
+    return whole.astype(dtype, order=order)
+
+
+def narrowed(a: ndarray, dtype: np.dtype[Any]) -> None:
+    """What CuPy says where complex numbers lose their imaginary part: 13 stumbles over what NumPy 2 no longer has."""
+    if a.dtype.kind == "c" and dtype.kind not in "cb":
+        if VERSION < 14:
+            raise AttributeError("module 'numpy' has no attribute 'ComplexWarning'")
+        warnings.warn("Casting complex values to real discards the imaginary part", np.exceptions.ComplexWarning, stacklevel=3)
+
+
+def broadcast(*shapes: Any) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError("operands could not be broadcast together with shapes " + " ".join(map(str, shapes))) from None
+
+
+def hidden(array: Any) -> ndarray:
+    """An array that owns nothing: CuPy made another for the work, and gives a view of it."""
+    owner = new(array)
+    return view(owner._a, owner)
 
 
 def _flags(a: np.ndarray[Any, Any], base: Any) -> Flags:
@@ -127,55 +151,67 @@ class Flags:
 
 # ---- indices ----------------------------------------------------------------------------------------------------------------
 
-def index(shape: tuple[int, ...], key: Any) -> tuple[Any, bool]:
-    """The key for NumPy, and whether it is an advanced one: indices out of range wrap, as they do silently in CuPy's kernels."""
-    keys = key if type(key) is tuple else (key,)
-    if not any(isinstance(k, ndarray | list | np.ndarray | bool | np.bool_) for k in keys):
-        for k in keys:
-            if not (k is None or k is Ellipsis or isinstance(k, int | slice | np.integer) or hasattr(k, "__index__")):
-                raise IndexError(f"Unsupported type {type(k)}")
-        return key, False
-    found: list[Any] = []
-    for k in keys:
-        if isinstance(k, ndarray):
-            a = here(k)
-        elif isinstance(k, list | np.ndarray | bool | np.bool_):
-            a = np.asarray(k)
-            if a.size == 0 and isinstance(k, list):
-                a = a.astype(np.int64)
-            machine.record("copy of an index to the device")
-        else:
-            found.append(k)
+def index(shape: tuple[int, ...], key: Any) -> tuple[Any, list[Any]]:
+    """The key for NumPy, and the arrays in it: integers out of range wrap in them, as they do silently in CuPy's kernels."""
+    keys = list(key) if type(key) is tuple else [key]
+    arrays: list[Any] = []
+    for i, k in enumerate(keys):
+        if type(k) is ndarray:
+            keys[i] = here(k)
+        elif k is None or k is Ellipsis or isinstance(k, slice):
             continue
-        if a.dtype.kind not in "iub":
-            raise IndexError("arrays used as indices must be of integer or boolean type. (actual: " + str(a.dtype) + ")")
-        found.append(a)
-    used = sum(k.ndim if isinstance(k, np.ndarray) and k.dtype == bool else k is not None and k is not Ellipsis for k in found)
+        elif np.isscalar(k) and not isinstance(k, bool | np.bool_):
+            keys[i] = int(k)   # 1.5 is 1 here
+            continue
+        else:
+            keys[i] = a = np.asarray(k)
+            machine.record("copy of an index to the device")
+            if not a.size and isinstance(k, list | tuple):
+                keys[i] = a.astype(np.int32)
+            elif a.dtype.kind not in "iufcb":
+                raise IndexError("only integers, slices (`:`), ellipsis (`...`),numpy.newaxis (`None`) and integer or boolean arrays are "
+                                 "valid indices")
+        if keys[i].dtype.kind not in "iub":
+            raise IndexError(f"arrays used as indices must be of integer or boolean type. (actual: {keys[i].dtype.type})")
+        arrays.append(keys[i])
+    used = sum(_axes(k) for k in keys)
     if used > len(shape):
         raise IndexError(f"too many indices for array: array is {len(shape)}-dimensional, but {used} were indexed")
-    axis, out = 0, []
-    for k in found:
-        if k is Ellipsis:
-            axis += len(shape) - used
-        elif isinstance(k, np.ndarray) and k.dtype == bool:
-            if k.shape != shape[axis:axis + k.ndim]:
-                raise IndexError("boolean index did not match indexed array along dimension")
-            machine.wait("boolean index")
-            axis += k.ndim
-        elif k is not None:
-            if isinstance(k, np.ndarray):
-                n = shape[axis]
-                if n:
-                    k = k.astype(np.int64) % n
-                elif k.size:
-                    raise IndexError("cannot index an axis of length 0 with indices")
-            axis += 1
-        out.append(k)
-    return tuple(out), True
+    if not arrays:
+        return _within(shape, keys, used, tuple(keys) if type(key) is tuple else keys[0]), arrays
+    axis = 0
+    for i, k in enumerate(keys):
+        n = len(shape) - used if k is Ellipsis else _axes(k)
+        if isinstance(k, np.ndarray):
+            if k.dtype == bool:
+                if any(m not in (0, s) for m, s in zip(k.shape, shape[axis:])):
+                    raise IndexError(f"boolean index did not match indexed array along dimension {axis}")
+                machine.wait("boolean index")
+            elif shape[axis]:
+                keys[i] = k.astype(np.int64) % shape[axis]
+            elif k.size:
+                raise IndexError("cannot do a non-empty take from an empty axes.")
+        axis += n
+    broadcast(*[k.shape for k in arrays if k.dtype != bool])
+    return tuple(keys), arrays
+
+
+def _axes(k: Any) -> int:
+    return 0 if k is None or k is Ellipsis else k.ndim if isinstance(k, np.ndarray) and k.dtype == bool else 1
+
+
+def _within(shape: Any, keys: Any, used: int, key: Any) -> Any:
+    """``key``, whose integers must be in range."""
+    axis = 0
+    for k in keys:
+        if type(k) is int and not -shape[axis] <= k < shape[axis]:
+            raise IndexError(f"Index {k} is out of bounds for axis {axis} with size {shape[axis]}")
+        axis += len(shape) - used if k is Ellipsis else k is not None
+    return key
 
 
 def put(target: np.ndarray[Any, Any], key: Any, value: np.ndarray[Any, Any]) -> None:
-    """``target[key] = value`` for an advanced key: where indices repeat, any of the values may be the one that stays."""
+    """``target[key] = value`` for a key with arrays: where indices repeat, any of the values may be the one that stays."""
     places = np.arange(target.size).reshape(target.shape)[key]
     value = np.broadcast_to(value, places.shape)
     order = np.random.default_rng(places.size).permutation(places.size)
@@ -195,7 +231,7 @@ class ndarray:
     base: ndarray | None
 
     def __init__(self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None, order: str = "C") -> None:
-        shape = (int(shape),) if not isinstance(shape, tuple | list) else tuple(int(n) for n in shape)
+        shape = tuple([operator.index(n) for n in (shape if isinstance(shape, tuple | list) else (shape,))])
         if any(n < 0 for n in shape):
             raise ValueError("Negative dimensions are not allowed")
         dtype = supported(np.dtype(dtype))
@@ -210,7 +246,6 @@ class ndarray:
         self._place(shape, dtype, memptr, strides, order)
 
     def _place(self, shape: Any, dtype: Any, memptr: Any, strides: Any, order: Any) -> None:
-        import ctypes
         self._mem, self.base = memptr.mem, None
         held, offset = getattr(memptr.mem, "_held", None), memptr.ptr - memptr.mem.ptr
         if not isinstance(memptr.mem, _machine.Memory):
@@ -373,6 +408,8 @@ class ndarray:
 
     def _value(self, convert: Any) -> Any:
         machine.wait(convert.__name__)
+        if convert is bool and self.size == 0:
+            return False
         return convert(self._a)
 
     def __bool__(self) -> bool:
@@ -386,10 +423,6 @@ class ndarray:
 
     def __complex__(self) -> complex:
         return complex(self._value(complex))
-
-    def __index__(self) -> int:
-        machine.wait("index")
-        return self._a.__index__()
 
     def __reduce__(self) -> Any:
         from . import array
@@ -405,43 +438,52 @@ class ndarray:
 
     def __getitem__(self, key: Any) -> ndarray:
         a = self._a
-        key, advanced = index(a.shape, key)
-        if advanced:
+        key, arrays = index(a.shape, key)
+        if arrays:
             machine.record("getitem")
-            return new(here(self)[key])
-        try:
-            found = a[key]
-        except IndexError as error:
-            raise IndexError(str(error)) from None
+            return new(np.array(here(self)[key], order="C"))
+        found = a[key]
         if not isinstance(found, np.ndarray):
             found = a[(*key, Ellipsis) if type(key) is tuple else (key, Ellipsis)]
         return view(found, self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        a = here(self)
-        machine.record("setitem")
-        if type(value) is ndarray:
-            value = here(value)
-        elif isinstance(value, np.ndarray):
-            if value.ndim:
-                raise TypeError("Unsupported type <class 'numpy.ndarray'>")
-        elif not isinstance(value, NUMBERS):
-            value = np.asarray(value)
-            raise TypeError(f"Unsupported type {type(value)}") if value.dtype == object else TypeError("Unsupported type <class 'list'>")
-        value = np.asarray(value)
-        value = cast(value, a.dtype) if value.dtype != a.dtype else value
-        key, advanced = index(a.shape, key)
-        if advanced:
-            put(a, key, value)
-        else:
-            a[key] = value
+        self._scatter_op(key, value, "update")
 
     def _scatter_op(self, slices: Any, value: Any, op: str) -> None:
         a = here(self)
+        key, arrays = index(a.shape, slices)
         machine.record(f"scatter_{op}")
-        key, _ = index(a.shape, slices)
-        value = here(value) if type(value) is ndarray else np.asarray(value)
-        {"add": np.add, "max": np.maximum, "min": np.minimum}[op].at(a, key, cast(value, a.dtype))
+        if op == "update" and not arrays:
+            self[slices]._assign(value)
+            return
+        if not arrays:
+            from ._functions import UFUNC
+            part = self[slices]
+            UFUNC[{"add": "add", "max": "maximum", "min": "minimum"}[op]](part, value, part)
+            return
+        allowed = SCATTER.get(op)
+        if allowed is not None and not (len(arrays) == 1 and arrays[0].dtype == bool) and a.dtype.char not in allowed:
+            raise TypeError(f"scatter_{op} does not support {a.dtype}")
+        host = cast(here(value), a.dtype) if type(value) is ndarray else _element(value, a.dtype)
+        if op == "update":
+            put(a, key, host)
+        else:
+            {"add": np.add, "max": np.maximum, "min": np.minimum}[op].at(a, key, host)
+
+    def _assign(self, value: Any) -> None:
+        """``self[...] = value``: an array of the device, or a number."""
+        if type(value) is not ndarray:
+            self.fill(value)
+            return
+        source, target = here(value), here(self)
+        narrowed(value, self.dtype)
+        while source.ndim and source.shape[0] == 1:
+            source = source[0]
+        try:
+            target[...] = source if source.dtype == target.dtype else cast(source, target.dtype)
+        except ValueError:
+            raise ValueError(f"operands could not be broadcast together with shapes {source.shape} {target.shape}") from None
 
     def scatter_add(self, slices: Any, value: Any) -> None:
         self._scatter_op(slices, value, "add")
@@ -453,7 +495,18 @@ class ndarray:
         self._scatter_op(slices, value, "min")
 
     def fill(self, value: Any) -> None:
-        self[...] = value if not (type(value) is ndarray and value.ndim) else _refused("non-scalar")
+        machine.record("fill")
+        if type(value) is ndarray:
+            if value.ndim:
+                raise ValueError("non-scalar cupy.ndarray cannot be used for fill")
+            here(self)[...] = cast(here(value), self.dtype)
+            return
+        if isinstance(value, np.ndarray | list | tuple) and np.ndim(value):
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
+        if VERSION < 14 and not isinstance(value, int | float | complex | np.generic | np.ndarray):
+            raise TypeError(f"Unsupported type {type(value)}")
+        small = VERSION < 14 and isinstance(value, int) and self.dtype.kind in "iu"
+        here(self)[...] = cast(np.asarray(value), self.dtype) if small else _element(value, self.dtype)
 
     # ---- copies and views -----------------------------------------------------------------------------------------------------
 
@@ -461,12 +514,13 @@ class ndarray:
         dtype = supported(np.dtype(dtype))
         if subok is not None:
             raise TypeError("subok is not supported yet")
-        if casting is not None and not np.can_cast(self.dtype, dtype, casting):
-            raise TypeError(f"Cannot cast array data from {self.dtype!r} to {dtype!r} according to the rule {casting!r}")
+        if casting is not None:
+            raise TypeError("casting is not supported yet")
         if not copy and dtype == self.dtype and (order in ("K", "A") or self.flags[f"{order}_CONTIGUOUS"]):
             return self
         machine.record("astype")
         a = here(self)
+        narrowed(self, dtype)
         return new(cast(a, dtype, order))
 
     def copy(self, order: str = "C") -> ndarray:
@@ -487,7 +541,7 @@ class ndarray:
 
     def reshape(self, *shape: Any, order: str = "C", **more: Any) -> ndarray:
         copy = _only14(more, "copy")
-        if len(shape) == 1 and isinstance(shape[0], tuple | list):
+        if len(shape) == 1 and not np.isscalar(shape[0]):
             shape = tuple(shape[0])
         a = self._a.reshape(shape, order=order)   # type: ignore[call-overload]
         if copy is not True and (root(a) is root(self._a) or a.size == 0):
@@ -495,12 +549,10 @@ class ndarray:
         if copy is False:
             raise ValueError("Unable to avoid creating a copy while reshaping.")
         machine.record("copy")
-        return new(np.array(a, order="C"))
+        return new(np.array(a, order="C")) if order == "C" or a.ndim < 2 else hidden(np.array(a, order="F"))
 
     def ravel(self, order: str = "C") -> ndarray:
-        if order == "K":
-            raise NotImplementedError("ravel with order='K' not yet implemented.")
-        return self.reshape(-1, order=order)
+        return self.reshape(-1, order="F" if order in "KA" and self.flags.fnc else "C" if order in "KA" else order)
 
     def flatten(self, order: str = "C") -> ndarray:
         machine.record("copy")
@@ -510,6 +562,8 @@ class ndarray:
         return view(self._a.transpose(*axes), self)
 
     def swapaxes(self, axis1: int, axis2: int) -> ndarray:
+        if not all(-self.ndim <= n < self.ndim for n in (axis1, axis2)):
+            raise ValueError("Axis out of range")
         return view(self._a.swapaxes(axis1, axis2), self)
 
     def squeeze(self, axis: Any = None) -> ndarray:
@@ -521,16 +575,26 @@ class ndarray:
         return found
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        from . import _dispatch
-        return _dispatch(func, args, kwargs)
+        from . import dispatch
+        return dispatch(func, args, kwargs)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        from . import _dispatch
-        if method == "__call__":
-            if any(isinstance(x, np.ndarray) and x.ndim for x in inputs):
-                raise TypeError("Unsupported type <class 'numpy.ndarray'>")
-            return _dispatch(ufunc, tuple(x[()] if isinstance(x, np.ndarray) else x for x in inputs), kwargs)
-        return NotImplemented
+        from . import dispatch
+        found = dispatch(ufunc, None, None) if method in ("__call__", "reduce", "accumulate") else None
+        if found is None or any(isinstance(x, list | tuple | str | None) for x in inputs):
+            return NotImplemented
+        return (found if method == "__call__" else getattr(found, method))(*inputs, **kwargs)
+
+
+SCATTER = {"add": "ilqefdILQ" if VERSION >= 14 else "iefdILQ", "max": "ilqfdILQ" if VERSION >= 14 else "ifdILQ"}
+SCATTER["min"] = SCATTER["max"]
+
+
+def _element(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """A value of the host in an array's dtype, as NumPy's assignment would make it."""
+    if isinstance(value, np.ndarray | np.generic | float):
+        return cast(np.asarray(value), dtype)
+    return np.array(value, dtype)
 
 
 def _only14(more: dict[str, Any], name: str) -> Any:
@@ -539,7 +603,3 @@ def _only14(more: dict[str, Any], name: str) -> Any:
     if more:
         raise TypeError(f"an unexpected keyword argument {next(iter(more))!r} was given")
     return value
-
-
-def _refused(what: str) -> Any:
-    raise ValueError(f"{what} ndarray cannot be used for fill")

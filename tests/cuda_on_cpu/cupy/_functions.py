@@ -2,80 +2,25 @@
 from __future__ import annotations
 
 import builtins
+import sys
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _machine
-from ._array import cast, here, ndarray, new, quietly, supported, view, wrap
+from ._array import broadcast, cast, here, hidden, ndarray, new, quietly, supported, view, wrap
 from ._machine import machine
-from ._names import NAMES, UFUNCS, VERSION
-from ._ufunc import bfloat16, dtype_of, ufunc
+from ._methods import UFUNC, call, in_range, into, product
+from ._methods import where as _where
+from ._names import NAMES, VERSION
 
-ARITHMETIC = "?bBhHiIlLqQefdFD"
+__all__ = ["PLAIN", "UFUNC", "plain"]
 
-
-# ---- elementwise -------------------------------------------------------------------------------------------------------------
-
-def _numpy_function(name: str) -> Callable[..., Any]:
-    plain = {"fix": np.trunc, "sinc": np.sinc, "i0": np.i0}.get(name)
-    return getattr(np, name) if plain is None else plain
-
-
-def _ufuncs() -> dict[str, ufunc]:
-    made: dict[str, ufunc] = {}
-    scatter = {"cupy_add": "add", "cupy_maximum": "max", "cupy_minimum": "min"}
-    out = {}
-    for name, found in UFUNCS.items():
-        internal = found["name"]
-        if internal not in made:
-            made[internal] = ufunc(internal, found["types"], _numpy_function(name), scatter=scatter.get(internal))
-        out[name] = made[internal]
-    return out
-
-
-UFUNC = _ufuncs()
-
-
-def _same(n: int, chars: str = ARITHMETIC, out: str | None = None) -> list[str]:
-    if VERSION >= 14 and bfloat16 is not None:
-        chars = chars.replace("e", "eE")
-    return [f"{c * n}->{out or c}" for c in chars]
-
-
-_where = ufunc("cupy_where", ["?" + t[1:] for t in _same(3)], np.where)
-_clip = ufunc("cupy_clip", _same(3), lambda a, low, high: np.minimum(np.maximum(a, low), high))
-_real = {"real": lambda a: a.real, "imag": lambda a: a.imag}
-
-
-def where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    missing = (x is None) + (y is None)
-    if missing == 2:
-        return condition.nonzero()
-    if missing:
-        raise ValueError("Must provide both 'x' and 'y' or neither.")
-    if type(condition) is not ndarray:
-        raise AttributeError(f"{type(condition).__name__!r} object has no attribute 'astype'")
-    return _where(condition.astype("?", copy=False), x, y)
-
-
-def clip(a: Any, a_min: Any, a_max: Any, out: Any = None) -> Any:
-    return _array(a).clip(a_min, a_max, out)
-
-
-def _clipped(self: Any, min: Any = None, max: Any = None, out: Any = None) -> Any:
-    if min is None and max is None:
-        raise ValueError("array_clip: must set either max or min")
-    kind = self.dtype.kind
-    low, high = (np.iinfo(self.dtype).min, np.iinfo(self.dtype).max) if kind in "iu" else (False, True) if kind == "b" else (-np.inf, np.inf)
-    return _clip(self, self.dtype.type(low) if min is None else min, self.dtype.type(high) if max is None else max, out=out)
-
-
-# ---- what a function takes ---------------------------------------------------------------------------------------------------
 
 def _array(a: Any) -> Any:
-    """CuPy calls a method of the argument: lists have none, and NumPy's arrays are not to slip through unseen."""
+    """CuPy calls a method of the argument: lists have none. It would let NumPy's arrays slip through unseen; here they are refused."""
     if type(a) is ndarray:
         return a
     if isinstance(a, np.ndarray | np.generic):
@@ -83,226 +28,10 @@ def _array(a: Any) -> Any:
     raise AttributeError(f"{type(a).__name__!r} object is not an array")
 
 
-def _out(result: Any, out: Any) -> Any:
-    if out is None:
-        return result
-    if type(out) is not ndarray:
-        raise TypeError(f"return arrays must be of ArrayType, not {type(out)}")
-    if out.shape != result.shape:
-        raise ValueError(f"Out shape is mismatched: {out.shape}, expected {result.shape}")
-    here(out)[...] = cast(result._a, out.dtype) if out.dtype != result.dtype else result._a
-    return out
-
-
-def _call(name: str, function: Any, *args: Any, **options: Any) -> Any:
-    """NumPy's function on the arrays' contents."""
-    arrays = [a for a in args if type(a) is ndarray]
-    machine.record(name)
-    return wrap(quietly(function, *[here(a) if type(a) is ndarray else a for a in args], **options), *arrays)
-
-
-# ---- reductions and scans ----------------------------------------------------------------------------------------------------
-
-def _sum(self: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _out(_call("sum", np.sum, self, axis=axis, dtype=_float32_of(self, dtype), keepdims=keepdims), out)
-
-
-def _float32_of(self: Any, dtype: Any) -> Any:
-    return dtype
-
-
-def _prod(self: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = None) -> Any:
-    return _out(_call("prod", np.prod, self, axis=axis, dtype=dtype, keepdims=bool(keepdims)), out)
-
-
-def _mean(self: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _out(_call("mean", _numpy_mean, self, axis=axis, dtype=dtype, keepdims=keepdims), out)
-
-
-def _numpy_mean(a: Any, axis: Any, dtype: Any, keepdims: bool) -> Any:
-    n = np.prod([a.shape[i] for i in (range(a.ndim) if axis is None else np.atleast_1d(axis))], dtype=np.int64)
-    if n == 0:
-        kind = dtype or (np.float64 if a.dtype.kind in "biu" else a.dtype)
-        return np.full(np.sum(a, axis=axis, keepdims=keepdims).shape, np.nan, kind)
-    return np.mean(a, axis=axis, dtype=dtype, keepdims=keepdims)
-
-
-def _extreme(name: str) -> Callable[..., Any]:
-    function = getattr(np, name)
-
-    def method(self: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-        return _out(_call(name, function, self, axis=axis, keepdims=keepdims), out)
-    return method
-
-
-def _arg(name: str) -> Callable[..., Any]:
-    function = getattr(np, name)
-
-    def method(self: Any, axis: Any = None, out: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-        if isinstance(axis, tuple):
-            raise TypeError("'tuple' object cannot be interpreted as an integer")
-        found = _call(name, function, self, axis=axis, keepdims=keepdims)
-        return _out(found if dtype is None else found.astype(dtype), out)
-    return method
-
-
-def _spread(name: str) -> Callable[..., Any]:
-    function = getattr(np, name)
-
-    def method(self: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
-        import warnings
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _out(_call(name, function, self, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims), out)
-    return method
-
-
-def _scan(name: str) -> Callable[..., Any]:
-    function = getattr(np, name)
-
-    def method(self: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-        return _out(_call(name, function, self, axis=axis, dtype=dtype), out)
-    return method
-
-
-def _nonzero(self: Any) -> Any:
-    machine.wait("nonzero")
-    if self.ndim == 0:
-        raise ValueError("Calling nonzero on 0d arrays is not allowed. Use cupy.atleast_1d(scalar).nonzero() instead.")
-    return _call("nonzero", np.nonzero, self)
-
-
-def _take(self: Any, indices: Any, axis: Any = None, out: Any = None) -> Any:
-    if not isinstance(indices, ndarray | int | np.integer):
-        if not isinstance(indices, list | tuple | np.ndarray):
-            raise TypeError(f"Unsupported type {type(indices)}")
-        indices = array(indices)
-    machine.record("take")
-    where_ = here(indices) if type(indices) is ndarray else np.asarray(indices)
-    n = self.size if axis is None else self.shape[axis]
-    if n == 0 and where_.size:
-        raise IndexError("cannot do a non-empty take from an empty axes.")
-    if type(indices) is not ndarray and where_.ndim == 0 and not -n <= int(where_) < n:
-        raise IndexError(f"Index {int(where_)} is out of bounds for axis {axis or 0} with size {n}")
-    return _out(new(np.take(here(self), where_.astype(np.int64) % (n or 1), axis=axis)), out)
-
-
-def _put(self: Any, indices: Any, values: Any, mode: str = "wrap") -> None:
-    if mode not in ("raise", "wrap", "clip"):
-        raise TypeError("clipmode not understood")
-    indices = here(indices) if type(indices) is ndarray else np.asarray(indices)
-    values = here(values) if type(values) is ndarray else np.asarray(values)
-    values = cast(values, self.dtype)
-    wrapped = np.clip(indices, 0, self.size - 1) if mode == "clip" else indices % (self.size or 1)
-    order = np.random.default_rng(wrapped.size).permutation(wrapped.size)
-    machine.record("put")
-    np.put(here(self), wrapped.reshape(-1)[order], np.resize(values, wrapped.size)[order])
-
-
-def _sort(self: Any, axis: int = -1, kind: Any = None) -> None:
-    _sortable(self, kind)
-    machine.record("sort")
-    here(self)[...] = np.sort(self._a, axis=axis, kind="stable")
-
-
-def _argsort(self: Any, axis: int = -1, kind: Any = None) -> Any:
-    _sortable(self, kind)
-    if self.ndim == 0:
-        raise ValueError("Sorting arrays with the rank of zero is not supported")
-    return _call("argsort", np.argsort, self, axis=axis, kind="stable")
-
-
-def _sortable(self: Any, kind: Any) -> None:
-    if kind is not None and kind != "stable":
-        raise ValueError("kind can only be None or 'stable'")
-    if self.ndim == 0:
-        raise np.exceptions.AxisError("Sorting arrays with the rank of zero is not supported")
-
-
-def _searchsorted(self: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
-    v = v if type(v) is ndarray else new(np.asarray(v))
-    return _call("searchsorted", np.searchsorted, self, v, side=side, sorter=None if sorter is None else here(sorter))
-
-
-def _dot(self: Any, b: Any, out: Any = None) -> Any:
-    return _out(_call("dot", np.dot, self, _array(b)), out)
-
-
-def _round(self: Any, decimals: int = 0, out: Any = None) -> Any:
-    return _out(_call("round", np.round, self, decimals=decimals), out)
-
-
-def _repeat(self: Any, repeats: Any, axis: Any = None) -> Any:
-    if type(repeats) is ndarray:
-        raise ValueError("cupy.ndaray cannot be specified as `repeats` argument.")
-    return _call("repeat", np.repeat, self, repeats=repeats, axis=axis)
-
-
-def _trace(self: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
-    return self.diagonal(offset, axis1, axis2).sum(-1, dtype, out, False)
-
-
-def _compress(self: Any, condition: Any, axis: Any = None, out: Any = None) -> Any:
-    machine.wait("compress")
-    return _out(_call("compress", np.compress, condition, self, axis=axis), out)
-
-
-def _partition(self: Any, kth: Any, axis: int = -1) -> None:
-    _sort(self, axis)
-
-
-def _argpartition(self: Any, kth: Any, axis: int = -1) -> Any:
-    return _argsort(self, axis)
-
-
-def _choose(self: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
-    return _out(_call("choose", np.choose, self, [here(c) for c in choices], mode=mode), out)
-
-
-def _ptp(self: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _out(_call("ptp", np.ptp, self, axis=axis, keepdims=keepdims), out)
-
-
-METHODS: dict[str, Callable[..., Any]] = {
-    "sum": _sum, "prod": _prod, "mean": _mean, "max": _extreme("max"), "min": _extreme("min"), "all": _extreme("all"),
-    "any": _extreme("any"), "argmax": _arg("argmax"), "argmin": _arg("argmin"), "var": _spread("var"), "std": _spread("std"),
-    "cumsum": _scan("cumsum"), "cumprod": _scan("cumprod"), "nonzero": _nonzero, "take": _take, "put": _put, "sort": _sort,
-    "argsort": _argsort, "searchsorted": _searchsorted, "dot": _dot, "round": _round, "repeat": _repeat, "trace": _trace,
-    "compress": _compress, "partition": _partition, "argpartition": _argpartition, "choose": _choose, "ptp": _ptp, "clip": _clipped,
-    "conj": lambda self: UFUNC["conj"](self) if self.dtype.kind == "c" else self,
-}
-METHODS["conjugate"] = METHODS["conj"]
-if VERSION >= 14:
-    METHODS["byteswap"] = lambda self, inplace=False: new(here(self).byteswap())
-
-
-def _operators() -> None:
-    names = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide", "mod": "remainder",
-             "pow": "power", "lshift": "left_shift", "rshift": "right_shift", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor"}
-    for short, name in names.items():
-        f = UFUNC[name]
-        setattr(ndarray, f"__{short}__", lambda self, other, f=f: f(self, other) if _operand(other) else NotImplemented)
-        setattr(ndarray, f"__r{short}__", lambda self, other, f=f: f(other, self) if _operand(other) else NotImplemented)
-        setattr(ndarray, f"__i{short}__", lambda self, other, f=f: f(self, other, self))
-    for short, name in {"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}.items():
-        f = UFUNC[name]
-        setattr(ndarray, f"__{short}__", lambda self, other, f=f: f(self, other))
-    for short, name in {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}.items():
-        f = UFUNC[name]
-        setattr(ndarray, f"__{short}__", lambda self, f=f: f(self))
-    ndarray.__divmod__ = lambda self, other: UFUNC["divmod"](self, other)   # type: ignore[attr-defined]
-    ndarray.__rdivmod__ = lambda self, other: UFUNC["divmod"](other, self)   # type: ignore[attr-defined]
-    ndarray.__matmul__ = lambda self, other: matmul(self, other)   # type: ignore[attr-defined]
-    ndarray.__rmatmul__ = lambda self, other: matmul(other, self)   # type: ignore[attr-defined]
-    for name, method in METHODS.items():
-        setattr(ndarray, name, method)
-    if VERSION >= 14:
-        ndarray.mT = property(lambda self: view(here(self).mT, self))   # type: ignore[attr-defined]
-
-
-def _operand(other: Any) -> bool:
-    """Whether CuPy's operators try: an object of a higher priority goes first."""
-    return type(other) is ndarray or getattr(other, "__array_priority__", 0) <= ndarray.__array_priority__
+def _typed(a: Any) -> Any:
+    if type(a) is not ndarray:
+        raise TypeError(f"'a' must be a cupy.ndarray object, not {type(a)}")
+    return a
 
 
 # ---- the functions that call a method -----------------------------------------------------------------------------------------
@@ -328,11 +57,11 @@ def min(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> An
 
 
 def all(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _array(a).all(axis, out, keepdims)
+    return _typed(a).all(axis, out, keepdims)
 
 
 def any(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _array(a).any(axis, out, keepdims)
+    return _typed(a).any(axis, out, keepdims)
 
 
 def argmax(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
@@ -356,11 +85,11 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> An
 
 
 def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    return _array(a).cumsum(axis, dtype, out)
+    return _typed(a).cumsum(axis, dtype, out)
 
 
 def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    return _array(a).cumprod(axis, dtype, out)
+    return _typed(a).cumprod(axis, dtype, out)
 
 
 def nonzero(a: Any) -> Any:
@@ -376,23 +105,35 @@ def put(a: Any, ind: Any, v: Any, mode: str = "wrap") -> None:
 
 
 def sort(a: Any, axis: Any = -1, kind: Any = None) -> Any:
-    a = _array(a)
-    found = a.flatten() if axis is None else a.copy()
-    found.sort(-1 if axis is None else axis, kind)
-    return found
+    a = _typed(a)
+    if kind not in (None, "stable"):
+        raise ValueError("kind can only be None or 'stable'")
+    if axis is None:
+        found = a.flatten()
+        found.sort()
+        return found
+    in_range(axis, a.ndim)
+    found = new(np.array(np.moveaxis(here(a), axis, -1), order="C"))
+    found.sort()
+    return new(np.array(np.moveaxis(found._a, -1, axis), order="C"))
 
 
 def argsort(a: Any, axis: Any = -1, kind: Any = None) -> Any:
-    a = _array(a)
-    return _argsort(a.ravel() if axis is None else a, -1 if axis is None else axis, kind)
+    a = _typed(a)
+    if kind not in (None, "stable"):
+        raise ValueError("kind can only be None or 'stable'")
+    return a.ravel().argsort() if axis is None else a.argsort(axis)
 
 
 def partition(a: Any, kth: Any, axis: Any = -1) -> Any:
-    return sort(a, axis)
+    found = _array(a).flatten() if axis is None else _array(a).copy()
+    found.partition(kth, -1 if axis is None else axis)
+    return found
 
 
 def argpartition(a: Any, kth: Any, axis: Any = -1) -> Any:
-    return argsort(a, axis)
+    found = (_array(a).ravel() if axis is None else _array(a)).argpartition(kth, -1 if axis is None else axis)
+    return hidden(found._a)
 
 
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
@@ -464,16 +205,19 @@ def array(obj: Any, dtype: Any = None, copy: bool = True, order: Any = "K", subo
     if subok:
         raise NotImplementedError
     dtype = None if dtype is None else supported(np.dtype(dtype))
+    order = order or "K"
     if type(obj) is ndarray:
-        found = obj if not copy and (dtype is None or dtype == obj.dtype) else obj.astype(obj.dtype if dtype is None else dtype, order or "K")
-        found = found.copy() if copy and found is obj else found
-        if order in ("C", "F") and not found.flags[f"{order}_CONTIGUOUS"]:
-            found = found.copy(order)
-        return found if found.ndim >= ndmin else found.reshape((1,) * (ndmin - found.ndim) + found.shape)
-    if isinstance(obj, list | tuple) and _holds_arrays(obj):
-        found = stack([array(o) for o in obj])
+        found = obj.astype(obj.dtype if dtype is None else dtype, order, copy=copy)
+        return found if found.ndim >= ndmin else new(found._a.reshape((1,) * (ndmin - found.ndim) + found.shape).copy())
+    if isinstance(obj, list | tuple) and (leaves := list(_leaves(obj))) and builtins.any(type(x) is ndarray for x in leaves):
+        if not builtins.all(type(x) is ndarray for x in leaves):
+            raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array "
+                            "explicitly.")
+        machine.record("concatenate")
+        found = hidden(np.array(_hosts(obj)))
         return found if dtype is None else found.astype(dtype)
-    host = np.array(obj, dtype=dtype, order=order or "K", ndmin=ndmin)   # type: ignore[call-overload]
+    host = np.array(obj, dtype=dtype, order=order, ndmin=ndmin)   # type: ignore[call-overload]
+    host = host if host.dtype.isnative else host.astype(host.dtype.newbyteorder("="))
     supported(host.dtype)
     if blocking:
         machine.wait("copy of a host array")
@@ -481,27 +225,41 @@ def array(obj: Any, dtype: Any = None, copy: bool = True, order: Any = "K", subo
     return new(host)
 
 
-def _holds_arrays(obj: Any) -> bool:
-    return builtins.any(type(o) is ndarray or isinstance(o, list | tuple) and _holds_arrays(o) for o in obj)
+def _leaves(obj: Any) -> Any:
+    for x in obj:
+        if isinstance(x, list | tuple):
+            yield from _leaves(x)
+        else:
+            yield x
+
+
+def _hosts(obj: Any) -> Any:
+    return [_hosts(x) if isinstance(x, list | tuple) else here(x) for x in obj]
 
 
 if VERSION >= 14:
     def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False) -> ndarray:
-        if copy is False and (type(a) is not ndarray or dtype is not None and np.dtype(dtype) != a.dtype):
+        if copy is False and type(a) is ndarray and dtype is not None and np.dtype(dtype) != a.dtype:
             raise ValueError("Unable to avoid copy while creating an array as requested.")
-        return array(a, dtype, bool(copy), order or "K", blocking=blocking)
+        return array(a, dtype, bool(copy), order, blocking=blocking)
 else:
     def asarray(a: Any, dtype: Any = None, order: Any = None, *, blocking: bool = False) -> ndarray:   # type: ignore[misc]
-        return array(a, dtype, False, order or "K", blocking=blocking)
+        return array(a, dtype, False, order, blocking=blocking)
 
 
 def ascontiguousarray(a: Any, dtype: Any = None) -> ndarray:
-    found = array(a, dtype, False, "C")
-    return found.reshape(1) if found.ndim == 0 else found
+    return _laid_out(a, dtype, "C")
 
 
 def asfortranarray(a: Any, dtype: Any = None) -> ndarray:
-    return array(a, dtype, False, "F")
+    return _laid_out(a, dtype, "F")
+
+
+def _laid_out(a: Any, dtype: Any, order: str) -> ndarray:
+    if type(a) is not ndarray:
+        raise TypeError(f"Argument 'a' has incorrect type (expected cupy._core.core._ndarray_base, got {type(a).__name__})")
+    a = a.reshape(1) if a.ndim == 0 else a
+    return a.astype(a.dtype if dtype is None else dtype, order, copy=False)   # type: ignore[no-any-return]
 
 
 def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> Any:
@@ -515,7 +273,10 @@ def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, bl
 
 
 def empty(shape: Any, dtype: Any = float, order: Any = "C") -> ndarray:
-    return ndarray(shape, dtype, order=order)
+    if type(order) is not tuple:
+        return ndarray(shape, dtype, order=order)
+    size = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))   # strides, from the functions for arrays like another
+    return ndarray(shape, dtype, _machine.get_allocator()(size), order)
 
 
 def zeros(shape: Any, dtype: Any = float, order: Any = "C") -> ndarray:
@@ -533,20 +294,21 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C") -> nd
 
 
 def _filled(shape: Any, dtype: Any, order: Any, value: Any) -> ndarray:
-    made = ndarray(shape, dtype, order=order)
-    machine.record("fill")
-    if type(value) is ndarray:
+    made = empty(shape, dtype, order)
+    if type(value) is ndarray and value.ndim:
         made[...] = value
     else:
-        value = np.asarray(value)
-        made._a[...] = value if value.dtype == made.dtype else cast(value, made.dtype)
+        made.fill(np.array(value, made.dtype) if isinstance(value, int) and made.dtype.kind in "iu" else value)
     return made
 
 
 def _like(a: Any, dtype: Any, order: Any, shape: Any) -> tuple[Any, Any, Any]:
     a = _array(a)
     order = order or "K"
-    order = ("F" if a.flags.fnc else "C") if order in "AK" else order
+    if order == "K" and shape is None and not a.flags.forc:
+        order = tuple(np.empty_like(a._a).strides[i] // a.itemsize * np.dtype(dtype or a.dtype).itemsize for i in range(a.ndim))
+    elif order in "AK":
+        order = "F" if a.flags.fnc else "C"
     return a.shape if shape is None else shape, a.dtype if dtype is None else dtype, order
 
 
@@ -561,7 +323,7 @@ def zeros_like(a: Any, dtype: Any = None, order: Any = "K", subok: Any = None, s
 
 
 def ones_like(a: Any, dtype: Any = None, order: Any = "K", subok: Any = None, shape: Any = None) -> ndarray:
-    shape, dtype, order = _like(a, dtype, order, shape)
+    shape, dtype, order = _like(array(a) if isinstance(a, np.ndarray) else a, dtype, order, shape)
     return _filled(shape, dtype, order, 1)
 
 
@@ -571,21 +333,22 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subo
 
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> ndarray:
-    if type(start) is ndarray or type(stop) is ndarray:
-        raise TypeError("arange takes numbers of the host")
-    if dtype is not None and np.dtype(dtype) == bool:
-        raise TypeError("no fill-function for data-type")
+    values = [v.item() if type(v) is ndarray else v for v in (start, stop, step)]
+    start, stop = (0, values[0]) if stop is None else values[:2]
     machine.record("arange")
-    start, stop = (0, start) if stop is None else (start, stop)
-    if dtype is not None and np.dtype(dtype).kind in "efV":
-        return new(cast(np.arange(start, stop, step), dtype))
-    return new(np.arange(start, stop, step, dtype=dtype))
+    if dtype is not None and np.dtype(dtype).kind in "fVb":
+        wide = np.arange(start, stop, values[2])
+        if np.dtype(dtype).kind == "b" and wide.size > 2:
+            raise TypeError("no fill-function for data-type.")
+        return new(cast(wide, dtype))
+    return new(np.arange(start, stop, values[2], dtype=dtype))
 
 
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0) -> Any:
     values = [here(v) if type(v) is ndarray else v for v in (start, stop)]
     machine.record("linspace")
-    return wrap(np.linspace(values[0], values[1], num, endpoint, retstep, dtype, axis))
+    found = np.linspace(values[0], values[1], num, endpoint, True, dtype, axis)
+    return (new(found[0]), float(found[1])) if retstep else new(found[0])
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = float, order: Any = "C") -> ndarray:
@@ -603,44 +366,44 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = float) -> ndarray
 
 
 def tril(m: Any, k: int = 0) -> Any:
-    return _call("tril", np.tril, asarray(m), k=k)
+    return call("tril", np.tril, asarray(m), k=k)
 
 
 def triu(m: Any, k: int = 0) -> Any:
-    return _call("triu", np.triu, asarray(m), k=k)
+    return call("triu", np.triu, asarray(m), k=k)
 
 
 # ---- joining, shaping --------------------------------------------------------------------------------------------------------
 
-def _all_arrays(tup: Any, name: str) -> list[Any]:
-    if type(tup) is ndarray:
-        tup = list(tup)
-    for a in tup:
+def _joined(tup: Any, convert: bool = False) -> list[Any]:
+    arrays = [array(a) if convert and not isinstance(a, ndarray) else a for a in tup]
+    for a in arrays:
         if type(a) is not ndarray:
-            raise TypeError("Only cupy arrays can be concatenated") if not hasattr(a, "__cuda_array_interface__") else TypeError(name)
-    return [here(a) for a in tup]
+            raise TypeError(f"Unsupported type {type(a)}")
+    return [here(a) for a in arrays]
 
 
 def concatenate(tup: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
-    arrays = _all_arrays(tup, "concatenate")
+    arrays = _joined(tup)
+    if axis is not None and builtins.any(a.ndim == 0 for a in arrays):
+        raise TypeError("zero-dimensional arrays cannot be concatenated")
     machine.record("concatenate")
-    return _out(new(np.concatenate(arrays, axis, dtype=dtype, casting=casting)), out)   # type: ignore[call-overload]
+    made = np.concatenate(arrays, axis, dtype=dtype, casting=casting)   # type: ignore[call-overload]
+    return into(new(np.ascontiguousarray(made)), out)
 
 
 def stack(tup: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
-    arrays = _all_arrays(tup, "stack")
+    arrays = _joined(tup)
     machine.record("stack")
-    return _out(new(np.stack(arrays, axis, dtype=dtype, casting=casting)), out)   # type: ignore[call-overload]
+    return into(new(np.ascontiguousarray(np.stack(arrays, axis, dtype=dtype, casting=casting))), out)   # type: ignore[call-overload]
 
 
-def _stacker(name: str) -> Callable[..., Any]:
-    def f(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
-        machine.record(name)
-        return new(getattr(np, name)(_all_arrays(tup, name), dtype=dtype, casting=casting))
-    return f
+def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    return new(np.ascontiguousarray(np.hstack(_joined(tup, True), dtype=dtype, casting=casting)))   # type: ignore[call-overload]
 
 
-hstack, vstack = _stacker("hstack"), _stacker("vstack")
+def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    return new(np.ascontiguousarray(np.vstack(_joined(tup, True), dtype=dtype, casting=casting)))   # type: ignore[call-overload]
 
 
 def moveaxis(a: Any, source: Any, destination: Any) -> Any:
@@ -652,23 +415,34 @@ def expand_dims(a: Any, axis: Any) -> Any:
 
 
 def broadcast_to(array: Any, shape: Any) -> Any:
-    made = np.broadcast_to(_array(array)._a, shape)
+    if type(array) is not ndarray:
+        raise TypeError(f"Argument 'array' has incorrect type (expected cupy._core.core._ndarray_base, got {type(array).__name__})")
+    made = np.broadcast_to(array._a, shape)
+    if shape == array.shape:
+        return array
     return view(np.lib.stride_tricks.as_strided(array._a, made.shape, made.strides), array)
 
 
 def broadcast_arrays(*args: Any) -> Any:
-    shape = np.broadcast_shapes(*[_array(a).shape for a in args])
-    return [broadcast_to(a, shape) for a in args]
+    shape = broadcast(*[_array(a).shape for a in args])
+    found = [broadcast_to(a, shape) for a in args]
+    return tuple(found) if VERSION >= 14 else found
+
+
+def diag(v: Any, k: int = 0) -> Any:
+    return call("diag", lambda a: np.array(np.diag(a, k)), asarray(v))
 
 
 def flip(a: Any, axis: Any = None) -> Any:
-    return _call("flip", np.flip, _array(a), axis=axis)
+    return call("flip", np.flip, _array(a), axis=axis)
 
 
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if type(shift) is ndarray:
-        shift = shift.get()
-    return _call("roll", np.roll, _array(a), shift=shift, axis=axis)
+        machine.wait("roll")
+        shift = shift._a.tolist()
+    found = call("roll", np.roll, _array(a), shift=shift, axis=axis)
+    return hidden(found._a) if axis is None else found
 
 
 def take_along_axis(a: Any, indices: Any, axis: Any) -> Any:
@@ -676,8 +450,6 @@ def take_along_axis(a: Any, indices: Any, axis: Any) -> Any:
     if indices.dtype.kind not in "iu":
         raise IndexError("`indices` must be an integer array")
     if axis is None:
-        if indices.ndim != 1:
-            raise NotImplementedError("axis=None takes 1-d indices")
         a, axis = a.ravel(), 0
     if a.ndim != indices.ndim:
         raise ValueError("`indices` and `a` must have the same number of dimensions")
@@ -688,28 +460,25 @@ def take_along_axis(a: Any, indices: Any, axis: Any) -> Any:
 
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
     machine.record("put_along_axis")
-    np.put_along_axis(here(arr), here(indices) % arr.shape[axis], here(values) if type(values) is ndarray else values, axis)
+    np.put_along_axis(here(arr), here(indices) % arr.shape[axis], cast(here(asarray(values)), arr.dtype), axis)
 
 
 # ---- products ----------------------------------------------------------------------------------------------------------------
 
-def matmul(*args: Any, out: Any = None, casting: str = "same_kind", dtype: Any = None, order: str = "K", axes: Any = None, axis: Any = None,
-           keepdims: bool = False, signature: Any = None) -> Any:
+def matmul(*args: Any, **options: Any) -> Any:
+    out, dtype = options.pop("out", None), options.pop("dtype", None)
+    if set(options) - {"axes", "axis", "keepdims", "casting", "signature", "order"}:
+        raise TypeError(f"matmul() got an unexpected keyword argument {next(iter(options))!r}")
+    if options.get("axes") is not None or options.get("axis") is not None:
+        raise NotImplementedError("the stand-in's matmul works on the last two axes")
     x, y = args[:2]
     for a in (x, y):
         if type(a) is not ndarray:
             raise TypeError(f"Unsupported type {type(a)}")
         if a.ndim == 0:
             raise ValueError("matmul: Input operand does not have enough dimensions")
-    found = _call("matmul", _product, x, y)
-    return _out(found if dtype is None else found.astype(dtype), out if len(args) < 3 else args[2])
-
-
-def _product(x: Any, y: Any) -> Any:
-    common = np.result_type(x, y)
-    if common.name in ("float16", "bfloat16"):
-        return np.matmul(x.astype(np.float32), y.astype(np.float32)).astype(common)
-    return np.ascontiguousarray(np.matmul(x, y)) if x.ndim + y.ndim > 2 else np.asarray(np.matmul(x, y))
+    found = call("matmul", product(np.matmul), x, y)
+    return into(found if dtype is None else found.astype(dtype), out if len(args) < 3 else args[2])
 
 
 def dot(a: Any, b: Any, out: Any = None) -> Any:
@@ -717,13 +486,14 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    return _call("tensordot", np.tensordot, _array(a), _array(b), axes=axes)
+    return call("tensordot", product(np.tensordot), _array(a), _array(b), axes=axes)
 
 
 def einsum(*operands: Any, **kwargs: Any) -> Any:
     if type(operands[0]) is not str:
         raise TypeError("the stand-in takes einsum with a string of subscripts")
-    return _call("einsum", np.einsum, operands[0], *[_array(a) for a in operands[1:]], **kwargs)
+    found = call("einsum", np.einsum, operands[0], *[_array(a) for a in operands[1:]], **kwargs)
+    return found if found.base is not None else hidden(found._a)
 
 
 # ---- with a result whose size depends on values: the host waits -----------------------------------------------------------------
@@ -731,13 +501,53 @@ def einsum(*operands: Any, **kwargs: Any) -> Any:
 def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False, axis: Any = None, *,
            equal_nan: bool = True) -> Any:
     machine.wait("unique")
-    return _call("unique", np.unique, _array(ar), return_index=return_index, return_inverse=return_inverse, return_counts=return_counts,
+    found = call("unique", np.unique, _array(ar), return_index=return_index, return_inverse=return_inverse, return_counts=return_counts,
                  axis=axis, equal_nan=equal_nan)
+    if return_inverse:
+        found = list(found)
+        at = 2 if return_index else 1
+        inverse = found[at]._a
+        found[at] = hidden(inverse) if VERSION >= 14 else new(inverse.reshape(-1).copy())
+        return tuple(found)
+    return found
+
+
+class UniqueAllResult(NamedTuple):
+    values: Any
+    indices: Any
+    inverse_indices: Any
+    counts: Any
+
+
+class UniqueCountsResult(NamedTuple):
+    values: Any
+    counts: Any
+
+
+class UniqueInverseResult(NamedTuple):
+    values: Any
+    inverse_indices: Any
+
+
+def unique_all(x: Any) -> UniqueAllResult:
+    return UniqueAllResult(*unique(x, True, True, True, equal_nan=False))
+
+
+def unique_counts(x: Any) -> UniqueCountsResult:
+    return UniqueCountsResult(*unique(x, return_counts=True, equal_nan=False))
+
+
+def unique_inverse(x: Any) -> UniqueInverseResult:
+    return UniqueInverseResult(*unique(x, return_inverse=True, equal_nan=False))
+
+
+def unique_values(x: Any) -> Any:
+    return unique(x, equal_nan=False)
 
 
 def argwhere(a: Any) -> Any:
     machine.wait("argwhere")
-    return _call("argwhere", np.argwhere, _array(a))
+    return call("argwhere", np.argwhere, _array(a))
 
 
 def flatnonzero(a: Any) -> Any:
@@ -746,7 +556,7 @@ def flatnonzero(a: Any) -> Any:
 
 def bincount(x: Any, weights: Any = None, minlength: Any = None) -> Any:
     machine.wait("bincount")
-    return _call("bincount", np.bincount, _array(x), *([] if weights is None else [_array(weights)]), minlength=minlength or 0)
+    return call("bincount", np.bincount, _array(x), *([] if weights is None else [_array(weights)]), minlength=minlength or 0)
 
 
 # ---- others ------------------------------------------------------------------------------------------------------------------
@@ -760,7 +570,6 @@ def shares_memory(a: Any, b: Any, max_work: Any = None) -> bool:
 
 
 def get_array_module(*args: Any) -> Any:
-    import sys
     return sys.modules[__package__] if builtins.any(type(a) is ndarray for a in args) else np
 
 
@@ -773,33 +582,37 @@ def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
 
 
 def from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
-    kind = array.__dlpack_device__()[0]
-    if kind in (2, 13):
-        if type(array) is ndarray:
-            return view(array._a, array)
-        raise BufferError("the stand-in knows no other library's device arrays")
-    raise BufferError("CPU tensors cannot be taken by CuPy")
+    if array.__dlpack_device__()[0] not in (2, 3, 13):
+        raise TypeError("CPU arrays cannot be directly imported to CuPy. Use `cupy.array(numpy.from_dlpack(input))` instead.")
+    if type(array) is not ndarray:
+        raise NotImplementedError("the stand-in knows no other library's device arrays")
+    if copy:
+        return array.copy()
+    memory = _machine.UnownedMemory(array.data.ptr, array.nbytes, array, array.device.id)
+    return ndarray(array.shape, array.dtype, _machine.MemoryPointer(memory, 0), array.strides)   # its base is None
 
 
 def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = None) -> None:
     if type(dst) is not ndarray:
-        raise TypeError(f"dst must be cupy.ndarray, got {type(dst)}")
-    value = here(src) if type(src) is ndarray else src
-    if isinstance(value, list | np.ndarray) and type(src) is not ndarray:
-        raise TypeError(f"Unsupported type {type(src)}")
-    machine.record("copyto")
-    if not np.can_cast(getattr(value, "dtype", np.asarray(value).dtype), dst.dtype, casting) and type(src) is ndarray:   # type: ignore[arg-type]
-        raise TypeError(f"Cannot cast {src.dtype} to {dst.dtype} in {casting} casting mode")
-    value = cast(np.asarray(value), dst.dtype)
-    here(dst)[...] = value if where is None else np.where(here(where), value, dst._a)
+        raise AttributeError(f"{type(dst).__name__!r} object is not a cupy.ndarray")
+    if isinstance(src, np.ndarray | list) and np.ndim(src):
+        raise ValueError(f"Unsupported type {type(src)}")
+    dtype = src.dtype if hasattr(src, "dtype") else None
+    if dtype is not None and not np.can_cast(dtype, dst.dtype, casting):   # type: ignore[arg-type]
+        raise TypeError(f"Cannot cast {dtype} to {dst.dtype} in {casting} casting mode")
+    if where is None:
+        dst[...] = src
+    else:
+        machine.record("copyto")
+        np.copyto(here(dst), cast(here(src) if type(src) is ndarray else np.asarray(src), dst.dtype), where=here(where))
 
 
 def allclose(a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
-    return _call("allclose", lambda *x: np.asarray(np.allclose(*x, rtol=rtol, atol=atol, equal_nan=equal_nan)), a, b)
+    return call("allclose", lambda *x: np.asarray(np.allclose(*x, rtol=rtol, atol=atol, equal_nan=equal_nan)), a, b)
 
 
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
-    return _call("array_equal", lambda *x: np.asarray(np.array_equal(*x, equal_nan=equal_nan)), a1, a2)
+    return call("array_equal", lambda *x: np.asarray(np.array_equal(*x, equal_nan=equal_nan)), a1, a2)
 
 
 def size(a: Any, axis: Any = None) -> int:
@@ -812,6 +625,48 @@ def shape(a: Any) -> Any:
 
 def ndim(a: Any) -> int:
     return a.ndim if type(a) is ndarray else np.ndim(a)
+
+
+def isscalar(element: Any) -> bool:
+    return bool(np.isscalar(element))
+
+
+def iscomplexobj(x: Any) -> bool:
+    return bool(x.dtype.kind == "c") if type(x) is ndarray else bool(np.iscomplexobj(x))
+
+
+def isrealobj(x: Any) -> bool:
+    return not iscomplexobj(x)
+
+
+def putmask(a: Any, mask: Any, values: Any) -> None:
+    a[...] = _where(_array(mask), values, a)
+
+
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    machine.record("fill_diagonal")
+    np.fill_diagonal(here(a), here(val) if type(val) is ndarray else val, wrap)
+
+
+def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    x = x if type(x) is ndarray else array(x)
+    found = call("nan_to_num", lambda a: np.nan_to_num(a, True, nan, posinf, neginf), x)
+    return found if copy else into(found, x)
+
+
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    missing = (x is None) + (y is None)
+    if missing == 1:
+        raise ValueError("Must provide both 'x' and 'y' or neither.")
+    if missing:
+        return nonzero(condition)
+    if type(condition) is not ndarray:
+        raise (TypeError if isinstance(condition, np.ndarray) else AttributeError)(f"Unsupported type {type(condition)}")
+    return _where(condition if condition.dtype == bool else condition.astype("?"), x, y)
+
+
+def clip(a: Any, a_min: Any, a_max: Any, out: Any = None) -> Any:
+    return _array(a).clip(a_min, a_max, out)
 
 
 # ---- 14 only -------------------------------------------------------------------------------------------------------------------
@@ -828,59 +683,58 @@ def matrix_transpose(x: Any) -> Any:
 
 concat, permute_dims = concatenate, transpose
 isdtype = np.isdtype
-amax, amin, round, asanyarray = max, min, around, asarray
-row_stack = vstack
+amax, amin, round, asanyarray, row_stack = max, min, around, asarray, vstack
 
 # functions of arrays that need no more than their contents, under CuPy's signature
 PLAIN = ("angle", "append", "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "average", "column_stack", "convolve", "correlate",
-         "corrcoef", "count_nonzero", "cov", "cross", "diag", "diagflat", "diff", "digitize", "dsplit", "dstack", "ediff1d", "extract",
-         "fliplr", "flipud", "gradient", "hsplit", "inner", "interp", "iscomplex", "isclose", "isin", "isneginf", "isposinf", "isreal", "kron",
-         "lexsort", "median", "meshgrid", "nan_to_num", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean",
-         "nanmedian", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "outer", "packbits", "pad", "percentile", "polyval", "quantile",
-         "ravel_multi_index", "rollaxis", "rot90", "select", "setdiff1d", "split", "tile", "trim_zeros", "union1d", "unpackbits",
-         "unravel_index", "unwrap", "vander", "vdot", "vsplit", "apply_along_axis", "tril_indices", "triu_indices", "indices",
-         "diag_indices", "ix_", "histogram", "logspace", "trapezoid", "cumulative_sum", "cumulative_prod")
-_WAITS = ("extract", "setdiff1d", "union1d", "trim_zeros", "histogram", "nonzero", "digitize")
+         "corrcoef", "count_nonzero", "cov", "cross", "cumulative_prod", "cumulative_sum", "diag_indices", "diagflat", "diff", "digitize",
+         "dsplit", "dstack", "ediff1d", "extract", "fliplr", "flipud", "gradient", "histogram", "hsplit", "indices", "inner", "interp",
+         "iscomplex", "isclose", "isin", "isneginf", "isposinf", "isreal", "ix_", "kron", "lexsort", "logspace", "median", "meshgrid",
+         "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanprod", "nanstd", "nansum",
+         "nanvar", "outer", "packbits", "pad", "percentile", "polyval", "quantile", "ravel_multi_index", "rollaxis", "rot90", "select",
+         "setdiff1d", "split", "tile", "trapezoid", "tril_indices", "trim_zeros", "triu_indices", "union1d", "unpackbits",
+         "unravel_index", "unwrap", "vander", "vdot", "vsplit")
+_WAIT = ("average", "digitize", "extract", "histogram", "interp", "setdiff1d", "trim_zeros", "union1d")
+_HIDDEN = ("append", "cumulative_sum", "isin", "kron", "percentile", "quantile", "tile")
+_OF_HOST = ("column_stack", "dstack")   # these take what is on the host, and copy it
+_LISTS = ("gradient", "split", "array_split", "hsplit", "vsplit", "dsplit", *(() if VERSION >= 14 else ("meshgrid",)))
 
 
-def _plain(name: str) -> Callable[..., Any]:
-    """NumPy's function under CuPy's signature, refusing lists and NumPy's arrays where it takes arrays."""
-    import inspect
-    given = NAMES["cupy"][name]
-    function = getattr(np, name)
-    assert given is not None
-    names = [p.partition("=")[0].strip() for p in given.strip("()").replace("*", "").split(",")]
-    options = {n for n in names if n} if "**" not in given and "*" not in given.replace("*,", "") else None
-    del inspect
+def plain(name: str, function: Callable[..., Any], path: str = "cupy") -> Callable[..., Any]:
+    """NumPy's function under CuPy's signature, refusing NumPy's arrays and lists of numbers where CuPy has arrays."""
+    given = NAMES[path][name] or "()"
+    names = {p.partition("=")[0].strip() for p in given.strip("()").split(",")}
+    anything = "**kwargs" in names
 
     def f(*args: Any, **kwargs: Any) -> Any:
-        if options is not None and not options.issuperset(kwargs):
-            raise TypeError(f"{name}() got an unexpected keyword argument {next(iter(set(kwargs) - options))!r}")
-        kwargs = {k: v for k, v in kwargs.items() if not (v is None and k in ("out", "dtype"))}
-        if name in _WAITS:
-            machine.wait(name)
+        if not anything and not names.issuperset(kwargs):
+            raise TypeError(f"{name}() got an unexpected keyword argument {next(iter(set(kwargs) - names))!r}")
+        out = kwargs.pop("out", None)
         arrays: list[Any] = []
 
         def host(value: Any) -> Any:
             if type(value) is ndarray:
                 arrays.append(value)
                 return here(value)
-            if isinstance(value, np.ndarray):
+            if isinstance(value, np.ndarray) and name not in _OF_HOST:
                 raise TypeError(f"Unsupported type {type(value)}")
-            if type(value) in (list, tuple):
-                return type(value)(host(v) for v in value)
-            return value
-        taken, options_ = [host(a) for a in args], {k: host(v) for k, v in kwargs.items()}
+            return type(value)(host(v) for v in value) if type(value) in (list, tuple) else value
+        if args and type(args[0]) is list and path == "cupy" and args[0] and np.isscalar(args[0][0]):
+            raise TypeError(f"{name}: Unsupported type <class 'list'>")
+        if name in _WAIT:
+            machine.wait(name)
         machine.record(name)
-        import warnings
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = quietly(function, *taken, **options_)
-        if isinstance(result, tuple) and type(result) is not tuple:
-            result = tuple(result)
-        return wrap(result, *arrays) if not isinstance(result, int | float | bool) else new(np.asarray(result))
+            found = quietly(function, *[host(a) for a in args], **{k: host(v) for k, v in kwargs.items() if v is not None})
+        if not isinstance(found, tuple | list):
+            made = wrap(np.asarray(found, order=None if _is_view(found, arrays) else "C"), *arrays)
+            return into(hidden(made._a) if name in _HIDDEN and made.base is None else made, out)
+        made = [wrap(np.asarray(x, order=None if _is_view(x, arrays) else "C"), *arrays) for x in found]
+        return made if name in _LISTS else tuple(made)
     f.__name__ = name
     return f
 
 
-_operators()
+def _is_view(found: Any, arrays: Any) -> bool:
+    return isinstance(found, np.ndarray) and builtins.any(np.may_share_memory(found, a._a) for a in arrays)

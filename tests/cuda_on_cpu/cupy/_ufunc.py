@@ -1,11 +1,12 @@
 """Elementwise functions with CuPy's loops and CuPy's promotion, computed by NumPy's."""
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._array import cast, here, ndarray, new, quietly
+from ._array import broadcast, cast, here, ndarray, new, quietly
 from ._machine import machine
 from ._names import VERSION
 
@@ -14,197 +15,218 @@ try:
 except ImportError:
     bfloat16 = None
 
-_WEAK: dict[type, Any] = {int: np.dtype(np.int64), float: np.dtype(np.float64), complex: np.dtype(np.complex128)}
-_NUMPY_NAMES = {"fix": "trunc", "true_divide": "true_divide"}
+_PYTHON = {bool: np.dtype(bool), int: np.dtype(np.int64), float: np.dtype(np.float64), complex: np.dtype(np.complex128)}
+_ZERO: dict[Any, Any] = {np.dtype(np.int64): 0, np.dtype(np.uint64): 0, np.dtype(np.float64): 0.0, np.dtype(np.complex128): 0j}
+
+
+class Scalar(NamedTuple):
+    """A number among arrays: its dtype; ``weak`` where CuPy 14 lets it take the arrays' dtype (NEP 50); the smallest dtypes that
+    hold its value, which CuPy 13 goes by."""
+
+    dtype: np.dtype[Any]
+    weak: bool
+    smallest: tuple[np.dtype[Any], ...]
+
+
+def scalar(x: Any) -> Scalar:
+    """Raises ``TypeError`` for what CuPy takes for no number: lists, NumPy's arrays, None, text."""
+    t = type(x)
+    if t is int:
+        if not -1 << 63 <= x < 1 << 64:
+            raise OverflowError("Python int too large to convert to C long")
+        dtype = np.dtype(np.int64 if x < 1 << 63 else np.uint64)
+    elif t in _PYTHON:
+        dtype = _PYTHON[t]
+    elif isinstance(x, np.generic):
+        dtype = x.dtype
+    else:
+        raise TypeError(f"Unsupported type {t}")
+    return Scalar(dtype, t in (int, float, complex), _smallest(x) if VERSION < 14 else ())
+
+
+def _smallest(x: Any) -> tuple[np.dtype[Any], ...]:
+    least = np.min_scalar_type(x)
+    if least.kind == "u" and int(x) <= np.iinfo(f"i{least.itemsize}").max:
+        return least, np.dtype(f"i{least.itemsize}")
+    return (least,)
 
 
 def dtype_of(char: str) -> np.dtype[Any]:
     return np.dtype(bfloat16) if char == "E" else np.dtype(char)
 
 
-def _kind(t: Any) -> int:
-    if issubclass(t, np.bool_):
-        return 0
-    if issubclass(t, np.integer | int):
-        return 1
-    return 2 if issubclass(t, np.inexact | float | complex) else 3
+def _kind(dtype: np.dtype[Any]) -> int:
+    return 3 if dtype.kind == "V" else "biufc".index(dtype.kind) and (2 if dtype.kind in "fc" else 1)
+
+
+def loops_of(types: list[str]) -> list[Any]:
+    """``["ef->e"]`` as dtypes of inputs and outputs; without the loops of structures, and bfloat16's where there is none."""
+    usable = [t for t in types if "V" not in t and (bfloat16 is not None or "E" not in t)]
+    return [tuple(tuple(map(dtype_of, side)) for side in t.split("->")) for t in usable]
 
 
 class ufunc:
-    """``types``: CuPy's loops, the first that takes the arguments runs."""
+    """``types``: CuPy's loops, of which the first that takes the arguments runs. ``scatter``: what ``at`` does, and to which dtypes."""
 
-    def __init__(self, name: str, types: list[str], function: Any, casting: str = "same_kind", scatter: str | None = None) -> None:
+    def __init__(self, name: str, types: list[str], function: Callable[..., Any], scatter: tuple[str, str] | None = None,
+                 reductions: tuple[str, str] | None = None) -> None:
         self.name = self.__name__ = name
-        self.types, self._function, self._casting, self._scatter = types, function, casting, scatter
+        self.types, self._function, self._scatter, self._reductions = types, function, scatter, reductions
         ins, outs = types[0].split("->")
         self.nin, self.nout = len(ins), len(outs)
         self.nargs = self.nin + self.nout
-        self._loops = [tuple(tuple(map(dtype_of, side)) for side in t.split("->")) for t in types if "V" not in t and ("E" not in t or bfloat16)]
-        self._exact = "Qq->?" in types   # such loops compare integers of any signs
+        self._loops = loops_of(types)
+        self._mixed = "qQ->?" in types   # comparisons: integers of either sign count with their own dtype
         self._cache: dict[Any, Any] = {}
 
     def __repr__(self) -> str:
         return f"<ufunc {self.name!r}>"
 
-    def __call__(self, *args: Any, out: Any = None, dtype: Any = None, casting: str | None = None, **more: Any) -> Any:
+    def __call__(self, *args: Any, out: Any = None, dtype: Any = None, casting: str = "same_kind", **more: Any) -> Any:
         if more:
             raise TypeError(f"Wrong arguments {more}")
         nin = self.nin
-        if not nin <= len(args) <= self.nargs:
-            raise TypeError(f"Wrong number of arguments for {self.name!r}. It must be either {nin} or {self.nargs} (with outputs), "
-                            f"but given {len(args)}.")
-        if len(args) > nin:
-            if out is not None:
-                raise ValueError("Cannot specify 'out' as both a positional and keyword argument")
-            out, args = (*args[nin:], *(None,) * (self.nargs - len(args))), args[:nin]
-        if out is not None and not isinstance(out, tuple):
-            if self.nout != 1:
-                raise ValueError("'out' must be a tuple of arrays")
-            out = (out,)
+        if len(args) != nin or out is not None:
+            args, out = self._split(args, out)
         values: list[Any] = []
         keys: list[Any] = []
         for x in args:
-            t = type(x)
-            if t is ndarray:
-                if x._mem.device_id != machine.device:
-                    here(x)
-                values.append(x._a)
-                keys.append(x._a.dtype)
-            elif t in _WEAK:
-                values.append(x)
-                keys.append((int, x >= 1 << 63) if t is int and not -1 << 63 <= x < 1 << 63 else t)
-            elif t is bool:
-                values.append(x)
-                keys.append(np.dtype(bool))
-            elif isinstance(x, np.generic):
-                values.append(x)
-                keys.append(x.dtype if VERSION >= 14 else (x.dtype, x.item()))
+            if type(x) is ndarray:
+                a = x._a if x._mem.device_id == machine.device else here(x)
+                values.append(a)
+                keys.append(a.dtype)
             else:
-                raise TypeError(f"Unsupported type {t}")
-        if dtype is not None:
-            found = self._by_dtype(np.dtype(dtype))
-        else:
-            key = tuple(keys)
-            found = self._cache.get(key)
-            if found is None:
-                found = self._resolve(values, keys)
-                if VERSION >= 14:
-                    self._cache[key] = found
-        ins, outs = found
-        machine.record(self.name)
-        for i, (v, t) in enumerate(zip(values, ins)):
+                values.append(x)
+                keys.append(scalar(x))
+        key = dtype if dtype is not None else tuple(keys)
+        loop = self._cache.get(key)
+        if loop is None:
+            loop = self._cache[key] = self._choose(values, keys, dtype)
+        ins, outs = loop
+        if machine.log is not None:
+            machine.record(self.name)
+        for i, v in enumerate(values):
+            t = ins[i]
             if isinstance(v, np.ndarray):
                 if v.dtype != t:
                     values[i] = cast(v, t)
-            elif VERSION >= 14 or not isinstance(v, np.generic):
-                values[i] = np.asarray(v, t) if not isinstance(v, complex) or t.kind == "c" else np.asarray(v).astype(t)
+            elif VERSION >= 14:
+                values[i] = np.array(v, t)   # raises OverflowError for an int that the dtype does not hold
             else:
                 values[i] = cast(np.asarray(v), t)
-        result = quietly(self._function, *values)
-        results = result if self.nout > 1 else (result,)
-        results = tuple([self._finish(r, t) for r, t in zip(results, outs)])
+        try:
+            result = quietly(self._function, *values)
+        except ValueError:
+            broadcast(*[v.shape for v in values])
+            raise
+        except TypeError as error:   # NumPy's own class of it
+            raise TypeError(str(error)) from None
+        results = [_finished(r, t) for r, t in zip(result if self.nout > 1 else (result,), outs)]
         if out is not None:
-            results = self._into(results, out, outs, casting or self._casting)
-        return results[0] if self.nout == 1 else results
+            results = [r if o is None else _into(r, o, casting) for r, o in zip(results, out)]
+        return results[0] if self.nout == 1 else tuple(results)
 
-    def _finish(self, result: Any, dtype: Any) -> ndarray:
-        if type(result) is not np.ndarray:
-            result = np.asarray(result)
-        if result.dtype != dtype:
-            result = cast(result, dtype)
-        if not result.flags.c_contiguous or result.base is not None:
-            result = np.array(result, order="C")
-        return new(result)
-
-    def _into(self, results: Any, out: Any, dtypes: Any, casting: str) -> Any:
-        if len(out) != self.nout:
-            raise ValueError("The 'out' tuple must have exactly one entry per ufunc output")
-        given = []
-        for r, o, t in zip(results, out, dtypes):
-            if o is None:
-                given.append(r)
-                continue
-            if type(o) is not ndarray:
-                raise TypeError(f"Unsupported type {type(o)}" if not isinstance(o, np.generic) else "Output arguments type must be cupy.ndarray")
-            target = here(o)
-            if not np.can_cast(t, target.dtype, casting):   # type: ignore[arg-type]
-                raise TypeError(f"output (typecode '{t.char}') could not be coerced to provided output parameter (typecode "
-                                f"'{target.dtype.char}') according to the casting rule \"{casting}\"")
-            if np.broadcast_shapes(r.shape, target.shape) != target.shape:
-                raise ValueError("Out shape is mismatched")
-            target[...] = cast(r._a, target.dtype) if r.dtype != target.dtype else r._a
-            given.append(o)
-        return tuple(given)
+    def _split(self, args: Any, out: Any) -> Any:
+        """The inputs, and a tuple of outputs or None."""
+        if not self.nin <= len(args) <= self.nargs:
+            raise TypeError(f"Wrong number of arguments for {self.name!r}. It must be either {self.nin} or {self.nargs} (with "
+                            f"outputs), but given {len(args)}.")
+        if len(args) > self.nin:
+            if out is not None:
+                raise ValueError("Cannot specify 'out' as both a positional and keyword argument")
+            out = (*args[self.nin:], *(None,) * (self.nargs - len(args)))
+        elif out is not None and not isinstance(out, tuple):
+            if self.nout != 1:
+                raise ValueError("'out' must be a tuple of arrays")
+            out = (out,)
+        if out is not None:
+            if len(out) != self.nout:
+                raise ValueError("The 'out' tuple must have exactly one entry per ufunc output")
+            for o in out:
+                if o is not None:
+                    here(o)
+        return args[:self.nin], out
 
     # ---- which loop ------------------------------------------------------------------------------------------------------------
 
-    def _by_dtype(self, dtype: Any) -> Any:
-        for loop in self._loops:
-            if all(t == dtype for t in loop[1]):
-                return loop
-        raise TypeError(f"Wrong type ({dtype}) of arguments for {self.name}")
+    def _choose(self, values: Any, keys: Any, dtype: Any) -> Any:
+        if dtype is not None:
+            loops = [loop for loop in self._loops if all(t == dtype for t in loop[1])]
+        else:
+            accepts = self._by_nep_50(keys) if VERSION >= 14 else self._by_value(keys)
+            loops = [loop for loop in self._loops if all(accepts(k, t) for k, t in zip(keys, loop[0]))]
+        if not loops:
+            broadcast(*[np.shape(v) for v in values])
+            given = np.dtype(dtype) if dtype is not None else tuple(k.dtype if isinstance(k, Scalar) else k for k in keys)
+            raise TypeError(f"Wrong type ({given}) of arguments for {self.name}")
+        return loops[0]
 
-    def _resolve(self, values: Any, keys: Any) -> Any:
-        takes = self._takes_14 if VERSION >= 14 else self._takes_13
-        accepts = takes(values, keys)
-        for loop in self._loops:
-            if all(accepts(i, t) for i, t in enumerate(loop[0])):
-                return loop
-        broadcast([v.shape for v in values if isinstance(v, np.ndarray)])
-        raise TypeError(f"Wrong type ({tuple(getattr(v, 'dtype', type(v)) for v in values)}) of arguments for {self.name}")
+    def _by_nep_50(self, keys: Any) -> Callable[[Any, Any], bool]:
+        """Python's numbers take the arrays' dtype, unless they are of a higher kind; NumPy's scalars count like arrays."""
+        scalars = [_kind(k.dtype) for k in keys if isinstance(k, Scalar) and k.weak]
+        others = [_kind(getattr(k, "dtype", k)) for k in keys if not (isinstance(k, Scalar) and k.weak)]
+        weak = bool(scalars and others) and max(others) >= max(scalars) and not self._mixed
 
-    def _takes_14(self, values: Any, keys: Any) -> Any:
-        """NEP 50: Python's numbers take the arrays' dtype unless theirs is of a higher kind; NumPy's scalars count as arrays."""
-        kinds_weak = [_kind(k) for k in keys if isinstance(k, type)]
-        kinds = [_kind(k.type) for k in keys if not isinstance(k, type)]
-        weak = bool(kinds and kinds_weak) and max(kinds) >= max(kinds_weak) and not self._exact
-        dtypes = []
-        for v, k in zip(values, keys):
-            if isinstance(k, type):
-                if k is int and not -1 << 63 <= v < 1 << 64:
-                    raise OverflowError("Python int too large to convert to C long")
-                k = np.dtype(np.uint64) if k is int and v >= 1 << 63 else _WEAK[k]
-            dtypes.append(k)
-
-        def accepts(i: int, t: Any) -> bool:
-            if np.can_cast(dtypes[i], t):
+        def accepts(key: Any, t: Any) -> bool:
+            if not isinstance(key, Scalar):
+                return bool(np.can_cast(key, t))
+            if np.can_cast(key.dtype, t):
                 return True
-            if not (weak and isinstance(keys[i], type)):
-                return False
             try:
-                return bool(np.result_type(keys[i](0), t) == t)
+                return weak and key.weak and bool(np.result_type(_ZERO[key.dtype], t) == t)
             except TypeError:
                 return False
         return accepts
 
-    def _takes_13(self, values: Any, keys: Any) -> Any:
-        """NumPy 1's rule: scalars count by their value where the arrays' kind is not lower."""
-        arrays = [_kind(v.dtype.type) for v in values if isinstance(v, np.ndarray)]
-        scalars = [_kind(np.asarray(v).dtype.type) for v in values if not isinstance(v, np.ndarray)]
-        by_value = bool(arrays and scalars) and max(arrays) >= max(scalars)
+    def _by_value(self, keys: Any) -> Callable[[Any, Any], bool]:
+        """All scalars count by what their value needs, unless they are of a higher kind than the arrays."""
+        scalars = [_kind(k.dtype) for k in keys if isinstance(k, Scalar)]
+        arrays = [_kind(k) for k in keys if not isinstance(k, Scalar)]
+        by_value = bool(scalars and arrays) and max(arrays) >= max(scalars)
 
-        def accepts(i: int, t: Any) -> bool:
-            v = values[i]
-            if isinstance(v, np.ndarray) or not by_value:
-                return bool(np.can_cast(np.asarray(v).dtype, t))
-            return value_fits(v, t)
+        def accepts(key: Any, t: Any) -> bool:
+            if not isinstance(key, Scalar):
+                return bool(np.can_cast(key, t))
+            return any(np.can_cast(k, t) for k in (key.smallest if by_value else (key.dtype,)))
         return accepts
 
+    # ---- methods ---------------------------------------------------------------------------------------------------------------
 
-def broadcast(shapes: Any) -> Any:
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise ValueError("operands could not be broadcast together with shapes " + " ".join(map(str, shapes))) from None
+    def at(self, a: Any, indices: Any, b: Any = None) -> None:
+        if self._scatter is None:
+            raise NotImplementedError(f"`{self.name}.at` is not supported yet")
+        if self._scatter[0] == "sub":
+            raise NotImplementedError("the stand-in has no subtract.at; CuPy's takes int32 and uint32 alone") \
+                if a.dtype.char in "iI" else TypeError("cupy.subtract.at only supports int32, uint32, as data type")
+        a._scatter_op(indices, b, self._scatter[0])
+
+    def reduce(self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+        if self._reductions is None:
+            raise NotImplementedError(f"`{self.name}.reduce` is not supported yet")
+        return getattr(array, self._reductions[0])(axis, dtype, out, keepdims)
+
+    def accumulate(self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None) -> Any:
+        if self._reductions is None:
+            raise NotImplementedError(f"`{self.name}.accumulate` is not supported yet")
+        return getattr(array, self._reductions[1])(axis, dtype, out)
+
+    def outer(self, A: Any, B: Any, **kwargs: Any) -> Any:
+        return self(A.reshape(A.shape + (1,) * B.ndim), B, **kwargs)
 
 
-def value_fits(value: Any, dtype: Any) -> bool:
-    """NumPy 1's ``can_cast(value, dtype)``."""
-    value = np.asarray(value)[()]
-    if value.dtype.kind in "iu":
-        if dtype.kind in "iu":
-            return bool(np.iinfo(dtype).min <= int(value) <= np.iinfo(dtype).max)
-        small = np.min_scalar_type(int(value))
-        return bool(np.can_cast(small, dtype)) or (value >= 0 and bool(np.can_cast(np.dtype(f"i{small.itemsize}"), dtype)) and
-                                                   int(value) <= np.iinfo(f"i{small.itemsize}").max)
-    return bool(np.can_cast(np.min_scalar_type(value), dtype))
+def _finished(result: Any, dtype: Any) -> ndarray:
+    """CuPy's results are C-contiguous, whatever the arguments' order."""
+    if type(result) is not np.ndarray:
+        result = np.asarray(result)
+    if result.dtype != dtype:
+        result = cast(result, dtype)
+    return new(result if result.flags.c_contiguous and result.base is None else np.array(result, order="C"))
+
+
+def _into(result: ndarray, out: ndarray, casting: str) -> ndarray:
+    if not np.can_cast(result.dtype, out.dtype, casting):   # type: ignore[arg-type]
+        raise TypeError(f"Cannot cast output operand from {result.dtype!r} to {out.dtype!r} according to the rule {casting!r}")
+    if np.broadcast_shapes(result.shape, out.shape) != out.shape or result.shape != out.shape and result.ndim > out.ndim:
+        raise ValueError("Out shape is mismatched")
+    out._a[...] = result._a if result.dtype == out.dtype else cast(result._a, out.dtype)
+    return out

@@ -1,0 +1,58 @@
+"""The gradient of a bias and an activation function for the CPU: one pass, the bias's sums taken on the way.
+
+The rows are divided into parts by the shape alone, each part has its sums, and these are added in order: the result does not
+depend on the number of threads.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._activations import BLOCK, KINDS, differentiate, unowned
+from .._half import is_half
+from .._math import jit
+from .._parallel import run
+from ..bias_activation.cpu import tiled
+from .reference import FROM_OUTPUT, check_backward
+from .reference import bias_activation_backward as reference
+
+__all__ = ["bias_activation_backward"]
+
+GRAIN = 200_000     # elements worth a thread: 100 us of work
+PART = 1 << 17      # elements of a part, as far as its rows are not too many for one float32 sum, or too few for sums of their own
+FEWEST, MOST = 8, 256
+
+
+@jit(nogil=True)
+def _parts(low: Any, high: Any, size: Any, g: Any, saved: Any, b: Any, kind: Any, dx: Any, sums: Any) -> None:
+    period = b.size
+    g, saved, b, dx, sums = unowned(g), unowned(saved), unowned(b), unowned(dx), unowned(sums)
+    for part in range(low, high):
+        first, end = part * size, min((part + 1) * size, g.size)
+        while first < end:
+            at = first % period
+            stop = min(first + BLOCK, first + period - at, end)
+            differentiate(kind, g[first:stop], saved[first:stop], b[at:], dx[first:stop], sums[part * period + at:])
+            first = stop
+
+
+def bias_activation_backward(g: Any, saved: Any, b: Any = None, *, activation: str = "none",
+                             needs_db: bool = True) -> tuple[Any, Any]:
+    """See :func:`.reference.bias_activation_backward`; other dtypes than float16, bfloat16, float32 and float64 are left to it."""
+    if is_half(g):
+        wide = [None if a is None else a.astype(np.float32) for a in (g, saved, b)]
+        dx, db = bias_activation_backward(*wide, activation=activation, needs_db=needs_db)
+        return (g if activation == "none" else dx.astype(g.dtype)), None if db is None else db.astype(g.dtype)
+    if g.dtype.char not in "fd" or any(a is not None and a.dtype != g.dtype for a in (saved, b)) or not g.size:
+        return reference(np, g, saved, b, activation=activation, needs_db=needs_db)
+    check_backward(g, saved, b, activation, needs_db)
+    columns = g.shape[-1] if g.ndim else 1
+    bias = tiled(None if activation in FROM_OUTPUT else b, columns, g.dtype)
+    size = bias.size * max(FEWEST, min(MOST, PART // bias.size))
+    parts = -(-g.size // size)
+    sums = np.zeros((parts, bias.size), g.dtype)
+    flat, out = np.ascontiguousarray(g).reshape(-1), np.empty(0 if activation == "none" else g.shape, g.dtype)
+    kept = flat if activation == "none" else np.ascontiguousarray(saved).reshape(-1)
+    run(_parts, parts, max(1, GRAIN // size), size, flat, kept, bias, KINDS[activation], out.reshape(-1), sums.reshape(-1))
+    return (g if activation == "none" else out), np.add.reduce(sums.reshape(-1, columns), 0) if needs_db else None

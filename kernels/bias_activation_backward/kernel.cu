@@ -1,0 +1,73 @@
+#include "tensorlite.cuh"
+#include "activation.cuh"
+
+constexpr int WARPS = 8;
+
+// dx = f(g, saved + b), and its sums over rows. The host takes the n numbers as rows of `period`, some whole rows of `columns`
+// together, so that a row is a whole number of packs and fills warps. A block has a strip of 32 packs of columns and every
+// `parts`-th group of rows; each thread keeps its columns' bias and sums in registers. partial: (parts, period).
+template <class T, class F>
+__device__ inline void backward(T* dx, acc<T>* partial, const T* g, const T* saved, const T* b, i64 n, i64 columns, i64 rows,
+                                i64 period, i64 parts, F f) {
+    typedef acc<T> A;
+    constexpr int width = pack<T>::size;
+    __shared__ A room[WARPS][width][32];
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    const u32 strips = gridDim.x / (u32)parts, part = blockIdx.x / strips;
+    const i64 column = ((i64)(blockIdx.x - part * strips) * 32 + lane) * width, step = parts * WARPS;
+    const int mine = column >= period ? 0 : period - column < width ? (int)(period - column) : width;
+    A bias[width], sum[width];
+    i64 c = b ? column % columns : 0;
+#pragma unroll
+    for (int k = 0; k < width; k++) {
+        bias[k] = b && k < mine ? load(b[c]) : A(0);
+        sum[k] = A(0);
+        c = c + 1 == columns ? 0 : c + 1;
+    }
+    const bool vector = mine == width && aligned16(dx, g, saved) && (period % width == 0 || rows == 1);
+    const i64 whole = !vector ? 0 : rows * period == n ? rows : rows - 1;
+    i64 row = (i64)part * WARPS + warp;
+#pragma unroll 2
+    for (; row < whole; row += step) {
+        const i64 at = row * period + column;
+        const pack<T> given = load16(g + at), kept = load16(saved + at);
+        pack<T> result;
+#pragma unroll
+        for (int k = 0; k < width; k++) {
+            const A d = f(load(given.at[k]), load(kept.at[k]) + bias[k]);
+            sum[k] += d;
+            result.at[k] = rounded<T>(d);
+        }
+        if (dx) store16(dx + at, result);
+    }
+    for (; row < rows; row += step) {   // what is not aligned, and the last row if it is not complete
+#pragma unroll
+        for (int k = 0; k < width; k++) {
+            const i64 at = row * period + column + k;
+            if (k < mine && at < n) {
+                const A d = f(load(g[at]), load(saved[at]) + bias[k]);
+                sum[k] += d;
+                if (dx) dx[at] = rounded<T>(d);
+            }
+        }
+    }
+    if (!partial) return;
+#pragma unroll
+    for (int k = 0; k < width; k++) room[warp][k][lane] = sum[k];
+    __syncthreads();
+    for (int k = warp; k < width; k += WARPS) {
+        A total = A(0);
+#pragma unroll
+        for (int w = 0; w < WARPS; w++) total += room[w][k][lane];
+        if (column + k < period) partial[part * period + column + k] = total;
+    }
+}
+
+#define ENTRY(suffix, T)                                                                                                  \
+    extern "C" __global__ void __launch_bounds__(256) bias_activation_backward_##suffix(                                  \
+        T* dx, acc<T>* partial, const T* g, const T* saved, const T* b, i64 n, i64 columns, i64 rows, i64 period,         \
+        i64 parts) {                                                                                                      \
+        backward(dx, partial, g, saved, b, n, columns, rows, period, parts,                                               \
+                 [](acc<T> g, acc<T> z) { return ACTIVATION::gradient<T>(g, z); });                                       \
+    }
+ENTRIES(ENTRY)

@@ -1,0 +1,157 @@
+"""Batch norm's forward for the CPU.
+
+Where a channel's elements lie together (images) each channel is done at once: its moments block by block, then the result. Where
+they do not, rows are read as they lie, each column keeping its moments, and a second reading gives the result. Blocks' means and
+squared deviations are combined as by Chan, Golub and LeVeque (1979), so that no large mean cancels.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._math import add_any_order, jit
+from .._parallel import run
+from .reference import channel_normalize as reference
+
+__all__ = ["NARROW", "PARTS", "channel_normalize", "columns_of"]
+
+GRAIN = 400_000  # elements worth a thread: 80 us of work
+NARROW = 16      # elements of a channel that lie together, from which on a channel is done at once
+PARTS = 16       # ranges of rows, whatever the number of threads: the result does not depend on it
+ROWS = 32        # of a block: 64 KiB where there are 512 columns of float32
+
+
+@jit(nogil=True)
+def _planes(low: Any, high: Any, x: Any, w: Any, b: Any, eps: Any, center: Any, out: Any, mean: Any, var: Any) -> None:
+    T, n, m = x.dtype.type, x.shape[0], x.shape[2]
+    for c in range(low, high):
+        middle, total = T(0), T(0)
+        for i in range(n):
+            own, square = T(0), T(0)
+            if center:
+                for j in range(m):
+                    own = add_any_order(own, x[i, c, j])
+                own /= T(m)
+            for j in range(m):
+                square = add_any_order(square, (x[i, c, j] - own) * (x[i, c, j] - own))
+            d = own - middle
+            middle += d / T(i + 1)
+            total += square + d * d * (T(i) * T(m) / T(i + 1))
+        mean[c], var[c] = middle, total / (T(n) * T(m))
+        scale, shift = T(1) / np.sqrt(var[c] + T(eps)), T(0)
+        if w.size:
+            scale *= w[c]
+        if b.size:
+            shift = b[c]
+        for i in range(n):
+            for j in range(m):
+                out[i, c, j] = (x[i, c, j] - middle) * scale + shift
+
+
+@jit(nogil=True)
+def _moments(low: Any, high: Any, size: Any, x: Any, center: Any, parts: Any, work: Any) -> None:
+    """The mean and the squared deviations of each column of x over the rows of parts [low, high), ``size`` rows a part."""
+    T, n, m = x.dtype.type, x.shape[0], x.shape[1]
+    for p in range(low, high):
+        first, last = p * size, min((p + 1) * size, n)
+        for top in range(first, last, ROWS):
+            bottom = min(top + ROWS, last)
+            fours = bottom - (bottom - top) % 4
+            for j in range(m):
+                work[p, 0, j], work[p, 1, j] = T(0), T(0)
+            if center:
+                for i in range(top, fours, 4):
+                    for j in range(m):
+                        work[p, 0, j] += (x[i, j] + x[i + 1, j]) + (x[i + 2, j] + x[i + 3, j])
+                for i in range(fours, bottom):
+                    for j in range(m):
+                        work[p, 0, j] += x[i, j]
+                for j in range(m):
+                    work[p, 0, j] /= T(bottom - top)
+            for i in range(top, fours, 4):
+                for j in range(m):
+                    middle = work[p, 0, j]
+                    d0, d1, d2, d3 = x[i, j] - middle, x[i + 1, j] - middle, x[i + 2, j] - middle, x[i + 3, j] - middle
+                    work[p, 1, j] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
+            for i in range(fours, bottom):
+                for j in range(m):
+                    d = x[i, j] - work[p, 0, j]
+                    work[p, 1, j] += d * d
+            share = T(bottom - top) / T(bottom - first)
+            between = T(top - first) * share
+            for j in range(m):
+                d = work[p, 0, j] - parts[p, 0, j]
+                parts[p, 0, j] += d * share
+                parts[p, 1, j] += work[p, 1, j] + d * d * between
+
+
+@jit
+def _join(n: Any, size: Any, width: Any, parts: Any, w: Any, b: Any, eps: Any, mean: Any, var: Any, lines: Any) -> None:
+    """The channels' moments out of those of their ``width`` columns, part by part; and by column mean, factor and summand."""
+    T = parts.dtype.type
+    for c in range(mean.size):
+        middle, total, count = T(0), T(0), 0
+        for p in range(parts.shape[0]):
+            rows = min(size, n - p * size)
+            for j in range(c * width, (c + 1) * width):
+                d, share = parts[p, 0, j] - middle, T(rows) / T(count + rows)
+                middle += d * share
+                total += parts[p, 1, j] + d * d * (T(count) * share)
+                count += rows
+        mean[c], var[c] = middle, total / T(count)
+        scale, shift = T(1) / np.sqrt(var[c] + T(eps)), T(0)
+        if w.size:
+            scale *= w[c]
+        if b.size:
+            shift = b[c]
+        for j in range(c * width, (c + 1) * width):
+            lines[0, j], lines[1, j], lines[2, j] = middle, scale, shift
+
+
+@jit(nogil=True)
+def _apply(low: Any, high: Any, x: Any, lines: Any, out: Any) -> None:
+    middle, scale, shift = lines[0], lines[1], lines[2]
+    for i in range(low, high):
+        for j in range(x.shape[1]):
+            out[i, j] = (x[i, j] - middle[j]) * scale[j] + shift[j]
+
+
+@jit
+def _columns(size: Any, width: Any, x: Any, w: Any, b: Any, eps: Any, center: Any, parts: Any, work: Any, mean: Any, var: Any,
+             lines: Any, out: Any) -> None:
+    """All in one call, for the sizes where a call from Python costs as much as the work."""
+    _moments(0, parts.shape[0], size, x, center, parts, work)
+    _join(x.shape[0], size, width, parts, w, b, eps, mean, var, lines)
+    _apply(0, x.shape[0], x, lines, out)
+
+
+def columns_of(x: Any) -> tuple[int, int, int]:
+    """(columns of a channel, rows of a part, parts) for x (N, C, ...) read as a matrix of N rows."""
+    n = x.shape[0]
+    size = max(ROWS, -(-n // PARTS))
+    return x.size // (n * x.shape[1]), size, -(-n // size)
+
+
+def channel_normalize(x: Any, w: Any, b: Any, *, eps: float, center: bool = True) -> Any:
+    """See :func:`.reference.channel_normalize`; what is not all float32 or all float64, or empty, is left to it."""
+    if x.dtype.char not in "fd" or not x.size or any(a is not None and a.dtype != x.dtype for a in (w, b)):
+        return reference(np, x, w, b, eps=eps, center=center)
+    n, c = x.shape[:2]
+    none, out, (width, size, count) = np.empty(0, x.dtype), np.empty(x.shape, x.dtype), columns_of(x)
+    w, b = (none if a is None else np.ascontiguousarray(a) for a in (w, b))
+    mean, var = np.empty(c, x.dtype), np.empty(c, x.dtype)
+    x, eps = np.ascontiguousarray(x), float(eps)
+    if width >= NARROW:
+        x, result = x.reshape(n, c, width), out.reshape(n, c, width)
+        run(_planes, c, max(1, GRAIN // (n * width)), x, w, b, eps, center, result, mean, var)
+        return out, mean, var
+    x, result, m = x.reshape(n, -1), out.reshape(n, -1), c * width
+    parts, work, lines = np.zeros((count, 2, m), x.dtype), np.empty((count, 2, m), x.dtype), np.empty((3, m), x.dtype)
+    if x.size < 2 * GRAIN:
+        _columns(size, width, x, w, b, eps, center, parts, work, mean, var, lines, result)
+    else:
+        run(_moments, count, max(1, GRAIN // (size * m)), size, x, center, parts, work)
+        _join(n, size, width, parts, w, b, eps, mean, var, lines)
+        run(_apply, n, max(1, GRAIN // m), x, lines, result)
+    return out, mean, var

@@ -1,0 +1,123 @@
+"""Batch norm's backward for the CPU: the sums of a channel, then the gradient; see the forward for how memory is walked."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._math import add_any_order, jit
+from .._parallel import run
+from ..channel_normalize.cpu import NARROW, columns_of
+from .reference import channel_normalize_grad as reference
+
+__all__ = ["channel_normalize_grad"]
+
+GRAIN = 300_000  # elements worth a thread: 80 us of work
+ROWS = 32        # summed on their own first, so that many rows lose no digits
+
+
+@jit(nogil=True)
+def _planes(low: Any, high: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, eps: Any, center: Any, out: Any, sums: Any) -> None:
+    T, n, m = x.dtype.type, x.shape[0], x.shape[2]
+    count = T(n) * T(m)
+    for c in range(low, high):
+        middle, r = mean[c], T(1) / np.sqrt(var[c] + T(eps))
+        one, two = T(0), T(0)
+        for i in range(n):
+            own, other = T(0), T(0)
+            for j in range(m):
+                own = add_any_order(own, g[i, c, j])
+                other = add_any_order(other, g[i, c, j] * (x[i, c, j] - middle))
+            one, two = one + own, two + other
+        two *= r
+        sums[0, c], sums[1, c] = two, one
+        one, two = one / count if center else T(0), two / count * r
+        scale = r * w[c] if w.size else r
+        for i in range(n):
+            for j in range(m):
+                out[i, c, j] = (g[i, c, j] - one - (x[i, c, j] - middle) * two) * scale
+
+
+@jit(nogil=True)
+def _sums(low: Any, high: Any, size: Any, g: Any, x: Any, middle: Any, parts: Any, work: Any) -> None:
+    """The sums over the rows of parts [low, high) of g (x - mean) and of g, by column."""
+    T, n, m = x.dtype.type, x.shape[0], x.shape[1]
+    for p in range(low, high):
+        last = min((p + 1) * size, n)
+        for top in range(p * size, last, ROWS):
+            bottom = min(top + ROWS, last)
+            pairs = bottom - (bottom - top) % 2
+            for j in range(m):
+                work[p, 0, j], work[p, 1, j] = T(0), T(0)
+            for i in range(top, pairs, 2):
+                for j in range(m):
+                    work[p, 0, j] += g[i, j] * (x[i, j] - middle[j]) + g[i + 1, j] * (x[i + 1, j] - middle[j])
+                    work[p, 1, j] += g[i, j] + g[i + 1, j]
+            for i in range(pairs, bottom):
+                for j in range(m):
+                    work[p, 0, j] += g[i, j] * (x[i, j] - middle[j])
+                    work[p, 1, j] += g[i, j]
+            for j in range(m):
+                parts[p, 0, j] += work[p, 0, j]
+                parts[p, 1, j] += work[p, 1, j]
+
+
+@jit
+def _join(n: Any, width: Any, parts: Any, w: Any, var: Any, eps: Any, center: Any, sums: Any, lines: Any) -> None:
+    """The channels' sums, and what the gradient takes of each column."""
+    T = parts.dtype.type
+    count = T(n) * T(width)
+    for c in range(var.size):
+        one, two = T(0), T(0)
+        for p in range(parts.shape[0]):
+            for j in range(c * width, (c + 1) * width):
+                one, two = one + parts[p, 1, j], two + parts[p, 0, j]
+        r = T(1) / np.sqrt(var[c] + T(eps))
+        two *= r
+        sums[0, c], sums[1, c] = two, one
+        for j in range(c * width, (c + 1) * width):
+            lines[1, j] = one / count if center else T(0)
+            lines[2, j] = two / count * r
+            lines[3, j] = r * w[c] if w.size else r
+
+
+@jit(nogil=True)
+def _apply(low: Any, high: Any, g: Any, x: Any, lines: Any, out: Any) -> None:
+    middle, one, two, scale = lines[0], lines[1], lines[2], lines[3]
+    for i in range(low, high):
+        for j in range(x.shape[1]):
+            out[i, j] = (g[i, j] - one[j] - (x[i, j] - middle[j]) * two[j]) * scale[j]
+
+
+@jit
+def _columns(size: Any, width: Any, g: Any, x: Any, w: Any, var: Any, eps: Any, center: Any, parts: Any, work: Any, sums: Any,
+             lines: Any, out: Any) -> None:
+    """All in one call, for the sizes where a call from Python costs as much as the work."""
+    _sums(0, parts.shape[0], size, g, x, lines[0], parts, work)
+    _join(x.shape[0], width, parts, w, var, eps, center, sums, lines)
+    _apply(0, x.shape[0], g, x, lines, out)
+
+
+def channel_normalize_grad(g: Any, x: Any, w: Any, mean: Any, var: Any, *, eps: float, center: bool = True) -> Any:
+    """See :func:`.reference.channel_normalize_grad`; what is not all float32 or all float64, or empty, is left to it."""
+    if x.dtype.char not in "fd" or not x.size or any(a is not None and a.dtype != x.dtype for a in (g, w, mean, var)):
+        return reference(np, g, x, w, mean, var, eps=eps, center=center)
+    n, c = x.shape[:2]
+    out, sums, (width, size, count) = np.empty(x.shape, x.dtype), np.empty((2, c), x.dtype), columns_of(x)
+    weight = np.empty(0, x.dtype) if w is None else np.ascontiguousarray(w)
+    g, x, eps = np.ascontiguousarray(g), np.ascontiguousarray(x), float(eps)
+    if width >= NARROW:
+        g, x, result = (a.reshape(n, c, width) for a in (g, x, out))
+        run(_planes, c, max(1, GRAIN // (n * width)), g, x, weight, mean, var, eps, center, result, sums)
+    else:
+        m = c * width
+        g, x, result = (a.reshape(n, m) for a in (g, x, out))
+        parts, work, lines = np.zeros((count, 2, m), x.dtype), np.empty((count, 2, m), x.dtype), np.empty((4, m), x.dtype)
+        lines[0] = mean if width == 1 else np.repeat(mean, width)
+        if x.size < 2 * GRAIN:
+            _columns(size, width, g, x, weight, var, eps, center, parts, work, sums, lines, result)
+        else:
+            run(_sums, count, max(1, GRAIN // (size * m)), size, g, x, lines[0], parts, work)
+            _join(n, width, parts, weight, var, eps, center, sums, lines)
+            run(_apply, n, max(1, GRAIN // m), g, x, lines, result)
+    return (out,) if w is None else (out, sums[0], sums[1])

@@ -1,0 +1,99 @@
+#include "tensorlite.cuh"
+#include "moments.cuh"
+
+// A row stays in the registers of `group` threads: read once, mean and then squared deviations from there, written once. Blocks of
+// several groups take as many rows at a time. A row too long for a block comes in slices of `columns`, blockIdx.x says which, and
+// its moments in `parts` of `length` elements each.
+template <class T, class W, int packs, bool whole> __device__ __forceinline__ void rows(
+    T* y, acc<T>* mean, acc<T>* var, const T* x, const W* w, const W* b, const acc<T>* parts, i64 length, i64 n, i64 m, int group,
+    i64 columns, acc<T> eps, bool center)
+{
+    typedef acc<T> A;
+    constexpr int width = pack<T>::size;
+    __shared__ A shared[32];
+    const int slots = blockDim.x / group, slot = threadIdx.x / group, lane = threadIdx.x & 31;
+    const i64 first = blockIdx.x * columns, count = parts ? (m + length - 1) / length : 0;
+    const int here = (int)min(columns, m - first);
+    for (i64 top = (i64)blockIdx.y * slots; top < n; top += (i64)gridDim.y * slots) {
+        const i64 i = top + slot;
+        const lanes<width, whole> l = {(int)threadIdx.x % group, group, i < n ? here : 0};
+        pack<T> held[packs];
+#pragma unroll
+        for (int p = 0; p < packs; p++) held[p] = take(l, x + i * m + first, p);
+        A middle = A(0), square = A(0);
+        if (parts) {
+            moments<A> own = {};
+            for (i64 q = lane; q < count; q += 32) {
+                const A* part = parts + 2 * (i * count + q);
+                own = own + moments<A>{A(min(length, m - q * length)), part[0], part[1]};
+            }
+            own = group_sum(own, 32, (moments<A>*)nullptr);
+            middle = center ? own.mean : A(0);
+            square = own.square / A(m) + (center ? A(0) : own.mean * own.mean);
+        } else {
+            if (center) {
+#pragma unroll
+                for (int p = 0; p < packs; p++)
+#pragma unroll
+                    for (int k = 0; k < width; k++) middle += load(held[p].at[k]);   // what there is not is 0
+                middle = group_sum(middle, group, shared) / A(m);
+            }
+#pragma unroll
+            for (int p = 0; p < packs; p++)
+#pragma unroll
+                for (int k = 0; k < width; k++) {
+                    const A d = l.has(p, k) ? load(held[p].at[k]) - middle : A(0);
+                    square += d * d;
+                }
+            square = group_sum(square, group, shared) / A(m);
+        }
+        const A r = inverse_root(square + eps);
+        if (i < n && first == 0 && l.t == 0) mean[i] = middle, var[i] = square;
+#pragma unroll
+        for (int p = 0; p < packs; p++) {
+            A scale[width], shift[width];
+            widen(scale, l, w ? w + first : w, p, A(1));
+            widen(shift, l, b ? b + first : b, p, A(0));
+#pragma unroll
+            for (int k = 0; k < width; k++)
+                held[p].at[k] = rounded<T>((load(held[p].at[k]) - middle) * r * scale[k] + shift[k]);
+            give(l, y + i * m + first, p, held[p]);
+        }
+    }
+}
+
+#define ROWS(name, packs, threads, blocks)                                                                                \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) ENTRY(name)(                                            \
+        element* y, wide* mean, wide* var, const element* x, const weight* w, const weight* b, const wide* parts,         \
+        i64 length, i64 n, i64 m, i64 group, i64 columns, double eps, i64 center)                                         \
+    {                                                                                                                     \
+        if (m % pack<element>::size == 0 && aligned16(x, y, w, b))                                                        \
+            rows<element, weight, packs, true>(y, mean, var, x, w, b, parts, length, n, m, (int)group, columns, eps, center); \
+        else rows<element, weight, packs, false>(y, mean, var, x, w, b, parts, length, n, m, (int)group, columns, eps, center); \
+    }
+ROWS(row_normalize_1, 1, 128, 8)
+ROWS(row_normalize_4, 4, 128, 6)
+ROWS(row_normalize_8, 8, 1024, 1)
+
+// parts[i, p] = mean and sum of squared deviations of elements [p length, (p + 1) length) of row i; block (p, i).
+template <class T> __device__ __forceinline__ void row_parts(acc<T>* parts, const T* x, i64 n, i64 m, i64 length)
+{
+    typedef acc<T> A;
+    constexpr int width = pack<T>::size;
+    __shared__ moments<A> shared[32];
+    const i64 first = blockIdx.x * length, last = min(first + length, m);
+    const bool whole = m % width == 0 && length % width == 0 && aligned16(x);
+    for (i64 i = blockIdx.y; i < n; i += gridDim.y) {
+        const T* row = x + i * m;
+        moments<A> own;
+        if (whole) own = thread_moments<T, width>(first / width, last / width, [&](i64 q) { return row + q * width; });
+        else own = thread_moments<T, 1>(first, last, [&](i64 q) { return row + q; });
+        own = group_sum(own, blockDim.x, shared);
+        if (threadIdx.x == 0) {
+            parts[2 * (i * gridDim.x + blockIdx.x)] = own.mean;
+            parts[2 * (i * gridDim.x + blockIdx.x) + 1] = own.square;
+        }
+    }
+}
+extern "C" __global__ void __launch_bounds__(256) ENTRY(row_normalize_parts)(
+    wide* parts, const element* x, i64 n, i64 m, i64 length) { row_parts(parts, x, n, m, length); }
