@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite import kernels
-from tensorlite.backends import _cuda_elementwise, _cuda_implementations
+from tensorlite.backends import _cuda_elementwise, _cuda_implementations, _cuda_scatter
 from tensorlite.backends._base import OWN_REFERENCES, Backend
 from tensorlite.backends._cuda_namespace import Namespace, number
 from tensorlite.errors import BackendUnavailable, DeviceError, DTypeError, OutOfRangeError
@@ -143,6 +143,9 @@ class CupyBackend(Backend):
         return self._namespaces[index]
 
     def on(self, device: str) -> AbstractContextManager[Any]:
+        if self.count == 1:
+            self.canonical(device)
+            return nullcontext()
         found: AbstractContextManager[Any] = self.cupy.cuda.Device(number(self.canonical(device)))
         return found
 
@@ -238,7 +241,7 @@ class CupyBackend(Backend):
         if isinstance(value, np.ndarray):
             value = self.asarray(value, device=self.device_of(target))
         with self.on(self.device_of(target)):
-            _cuda_implementations.assign(self, target, index, value)
+            _cuda_scatter.write(self, target, index, value)
 
     # ---- the device -------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite import kernels
+
 _FULL = slice(None)
 
 
@@ -131,6 +133,11 @@ def _pad(x: Any, *, widths: tuple[tuple[int, int], ...], value: Any) -> Any:
     return out
 
 
+def _gather_batch(images: Any, indices: Any, **constants: Any) -> Any:
+    kernel = kernels.load("gather_batch")
+    return kernel.reference(np, images, indices, **constants) if kernel.cpu is None else kernel.cpu(images, indices, **constants)
+
+
 def _copy(x: Any) -> Any:
     return x.copy(order="K")
 
@@ -138,4 +145,5 @@ def _copy(x: Any) -> Any:
 IMPLEMENTATIONS: dict[str, Any] = {
     "getitem": _getitem, "put": _put, "put_add": _put_add, "winners": _winners, "write_view": _write_view,
     "zeros_of": _zeros_of, "diagonal": _diagonal, "pad": _pad, "clone": _copy,
+    "gather_batch": _gather_batch,
 }

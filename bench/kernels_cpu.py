@@ -68,6 +68,47 @@ def sigmoid(n: int) -> None:
     compare(f"sigmoid_backward {n}", cost, lambda: ours(x, out), lambda: torch.ops.aten.sigmoid_backward(tx, tout))
 
 
+def bias_activation(activation: str, rows: int, columns: int) -> None:
+    """Beside PyTorch's sum and function, its function's gradient and the bias's; both compute x + b again."""
+    rng = np.random.default_rng(0)
+    x, g, b = (rng.normal(size=s).astype(np.float32) for s in ((rows, columns), (rows, columns), (columns,)))
+    forward, backward = load("bias_activation"), load("bias_activation_backward")
+    out = forward.cpu(x, b, activation=activation)
+    from_output = activation in ("relu", "sigmoid", "tanh")
+    saved = out if from_output else x
+    theirs, their_grad = None, None
+    if torch is not None:
+        tx, tg, tb, ts = map(torch.tensor, (x, g, b, saved))
+        aten, tanh = torch.ops.aten, {"approximate": "tanh"} if activation == "gelu_tanh" else {}
+        function = getattr(torch.nn.functional, activation.removesuffix("_tanh"))
+        theirs = lambda: function(tx + tb, **tanh)
+        grad = {"relu": lambda g, y: aten.threshold_backward(g, y, 0)}.get(activation)
+        grad = grad or getattr(aten, f"{activation.removesuffix('_tanh')}_backward")
+
+        def their_grad() -> tuple[Any, Any]:
+            dx = grad(tg, ts if from_output else ts + tb, **tanh)
+            return dx, dx.sum(0)
+    options = {"activation": activation}
+    title = f"{rows} x {columns}"
+    compare(f"bias, {activation} {title}", forward.cost(x, b, **options), lambda: forward.cpu(x, b, **options), theirs)
+    compare(f"bias, {activation} gradient {title}", backward.cost(g, saved, b, **options),
+            lambda: backward.cpu(g, saved, b, **options), their_grad)
+
+
+def dropout(n: int) -> None:
+    x, place = np.ones(n, np.float32), (1, 0, 0)
+    tx = None if torch is None else torch.tensor(x)
+    kernel = load("dropout")
+    compare(f"dropout {n}", kernel.cost(x, p=0.1, place=place), lambda: kernel.cpu(x, p=0.1, place=place),
+            lambda: torch.nn.functional.dropout(tx, 0.1))
+
+
+def erf(n: int) -> None:
+    x = np.random.default_rng(0).normal(size=n).astype(np.float32)
+    tx = None if torch is None else torch.tensor(x)
+    compare(f"erf {n}", load("erf").cost(x), lambda: load("erf").cpu(x), lambda: torch.special.erf(tx))
+
+
 def optimizer(name: str, kept: tuple[bool, ...], shapes: list[tuple[int, ...]], options: dict[str, Any], **theirs: Any) -> None:
     rng = np.random.default_rng(0)
     params = [rng.normal(size=s).astype(np.float32) for s in shapes]
@@ -107,6 +148,10 @@ def main() -> None:
         cross_entropy(n, c)
     for n in (64, 100_000, 4_000_000):
         sigmoid(n)
+    for activation in ("relu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh"):
+        bias_activation(activation, 4096, 1024)
+    dropout(4_000_000)
+    erf(4_000_000)
     for shapes in (SMALL, LARGE):
         for fused in ({}, {"fused": True}):
             optimizer("sgd", (True,), shapes, {"momentum": 0.9}, momentum=0.9, **fused)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numba import float32, float64
 from numba.extending import overload
 
@@ -225,8 +224,8 @@ def _gelu_tanh_slope(x: Any) -> Any:
 
 @jit
 def unowned(x: Any) -> Any:
-    """The memory of a contiguous array, with no owner: slices count no references then. That is an atomic write each, which two threads fight over;
-    it took longer than what is done with a block."""
+    """The memory of a contiguous array, with no owner: slices count no references then. A count is an atomic write, which two
+    threads fight over; it took longer than what is done with a block."""
     return view(x.ctypes.data, 0, x.size, x.dtype.type(0))
 
 
@@ -271,7 +270,7 @@ def activate(kind: Any, x: Any, b: Any, out: Any) -> None:
 
 @jit
 def differentiate(kind: Any, g: Any, saved: Any, b: Any, dx: Any, total: Any) -> None:
-    """``dx = g slope`` and ``total += dx``; the slope from the result for relu, sigmoid and tanh, from ``saved + b`` for others."""
+    """``dx = g slope``, ``total += dx``; the slope from the result for relu, sigmoid and tanh, else from ``saved + b``."""
     T = dx.dtype.type
     if kind == RELU:
         for i in range(dx.size):

@@ -13,7 +13,8 @@ from numba import float32, float64, int32, int64, njit, types
 from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import overload
 
-__all__ = ["add_any_order", "exp_nonpositive", "exp_parts", "float_bits", "fma", "inline", "intrinsic", "jit", "log_above_one", "order_key"]
+__all__ = ["add_any_order", "exp_nonpositive", "exp_parts", "float_bits", "fma", "inline", "intrinsic", "jit", "log_above_one",
+           "order_key"]
 
 
 def jit(function: Callable[..., Any] | None = None, *, nogil: bool = False) -> Any:
@@ -72,8 +73,8 @@ def add_any_order(typingctx: Any, total: Any, value: Any) -> Any:
 
 @intrinsic
 def fma(typingctx: Any, x: Any, y: Any, z: Any) -> Any:
-    """``x y + z`` rounded once, always: unlike a contraction it is not left to the compiler. One instruction on every CPU since 2013;
-    on an older one the C library's function, which is right and slow."""
+    """``x y + z`` rounded once, always: unlike a contraction it is not left to the compiler. One instruction on CPUs since 2013;
+    on older ones the C library's function, which is right and slow."""
     if not x == y == z or not isinstance(x, types.Float):
         return None
 

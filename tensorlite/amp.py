@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tensorlite import backends, kernels
+from tensorlite._autocast import autocast
 from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, new
 from tensorlite.errors import TensorliteError
@@ -260,4 +261,4 @@ class GradScaler:
         return sum(moved[1:], moved[0])
 
 
-__all__ = ["GradScaler", "GradScalerError"]
+__all__ = ["GradScaler", "GradScalerError", "autocast"]

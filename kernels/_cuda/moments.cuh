@@ -1,7 +1,7 @@
 // What layer and batch norm share: moments that can be joined, sums over the threads that hold a row, and who holds what of it.
 
-__device__ inline float inverse_root(float x) { return rsqrtf(x); }
-__device__ inline double inverse_root(double x) { return rsqrt(x); }
+__device__ __forceinline__ float inverse_root(float x) { return rsqrtf(x); }
+__device__ __forceinline__ double inverse_root(double x) { return rsqrt(x); }
 
 // A source is compiled for one type of elements and of weights (16-bit elements take weights of their type or of float), as all
 // at once take many seconds; its entry points are named ENTRY(row_normalize_4) and so on.
@@ -20,34 +20,38 @@ typedef acc<element> wide;   // what they are computed in
 // ---- over lanes and blocks ------------------------------------------------------------------------------------------
 
 template <class A> struct two { A a, b; };
-template <class A> __device__ inline two<A> operator+(two<A> x, two<A> y) { return {x.a + y.a, x.b + y.b}; }
+template <class A> __device__ __forceinline__ two<A> operator+(two<A> x, two<A> y) { return {x.a + y.a, x.b + y.b}; }
 
 // So many numbers: their mean and the sum of their squared deviations from it (Chan, Golub and LeVeque 1979).
 template <class A> struct moments { A count, mean, square; };
-template <class A> __device__ inline moments<A> operator+(moments<A> x, moments<A> y) {
+template <class A> __device__ __forceinline__ moments<A> operator+(moments<A> x, moments<A> y) {
     const A count = x.count + y.count, share = count > A(0) ? y.count / count : A(0), d = y.mean - x.mean;
     return {count, x.mean + d * share, x.square + y.square + d * (x.count * share) * d};   // 0 d d could be 0 inf
 }
 
-template <class A> __device__ inline A swapped(A x, int step) { return __shfl_xor_sync(0xffffffffu, x, step); }
-template <class A> __device__ inline two<A> swapped(two<A> x, int step) { return {swapped(x.a, step), swapped(x.b, step)}; }
-template <class A> __device__ inline moments<A> swapped(moments<A> x, int step) {
+template <class A> __device__ __forceinline__ A swapped(A x, int step) { return __shfl_xor_sync(0xffffffffu, x, step); }
+template <class A> __device__ __forceinline__ two<A> swapped(two<A> x, int step) { return {swapped(x.a, step), swapped(x.b, step)}; }
+template <class A> __device__ __forceinline__ moments<A> swapped(moments<A> x, int step) {
     return {swapped(x.count, step), swapped(x.mean, step), swapped(x.square, step)};
 }
 
-// The sum over `group` neighbouring lanes (a power of two up to 32) or over the block (if above 32), the same bits in all of them.
-// `shared` has room for 32 values; all threads call it.
-template <class V> __device__ inline V group_sum(V value, int group, V* shared) {
+// The sum over `group` neighbouring lanes, a power of two up to 32: the same bits in all of them.
+template <class V> __device__ __forceinline__ V lane_sum(V value, int group) {
     const int lane = threadIdx.x & 31;
-    for (int step = 1; step < min(group, 32); step <<= 1) {
+    for (int step = 1; step < group; step <<= 1) {
         const V other = swapped(value, step);
         value = lane & step ? other + value : value + other;
     }
+    return value;
+}
+// The same where `group` may also be the block's threads; `shared` has room for 32 values, all threads call it.
+template <class V> __device__ __forceinline__ V group_sum(V value, int group, V* shared) {
+    value = lane_sum(value, min(group, 32));
     if (group > 32) {
-        const int warps = blockDim.x >> 5;
+        const int lane = threadIdx.x & 31;
         if (lane == 0) shared[threadIdx.x >> 5] = value;
         __syncthreads();
-        value = group_sum(lane < warps ? shared[lane] : V{}, 32, shared);
+        value = lane_sum(lane < blockDim.x >> 5 ? shared[lane] : V{}, 32);
         __syncthreads();   // before the room is used again
     }
     return value;
@@ -62,17 +66,27 @@ template <int width, bool whole> struct lanes {
     __device__ int at(int p, int k) const { return whole ? (p * group + t) * width + k : (p * width + k) * group + t; }
     __device__ bool has(int p, int k) const { return at(p, whole ? 0 : k) < length; }
 };
-template <class T, int width, bool whole> __device__ inline pack<T> take(lanes<width, whole> l, const T* row, int p) {
+// Keeps a pack as four registers from here on: what was made of it before (64 floats of 8 packs of f16) is not to be kept.
+template <class T> __device__ __forceinline__ void settle(pack<T>& values) {
+#ifndef TENSORLITE_ON_CPU
+    union { uint4 bits; pack<T> values; } u;
+    u.values = values;
+    asm volatile("" : "+r"(u.bits.x), "+r"(u.bits.y), "+r"(u.bits.z), "+r"(u.bits.w));
+    values = u.values;
+#endif
+}
+template <class T, int width, bool whole> __device__ __forceinline__ pack<T> take(lanes<width, whole> l, const T* row, int p) {
     pack<T> out = {};
     if constexpr (whole) {
         if (l.has(p, 0)) out = load16(row + l.at(p, 0));
     } else {
 #pragma unroll
         for (int k = 0; k < width; k++) if (l.has(p, k)) out.at[k] = row[l.at(p, k)];
+        settle(out);
     }
     return out;
 }
-template <class T, int width, bool whole> __device__ inline void give(lanes<width, whole> l, T* row, int p, const pack<T>& out) {
+template <class T, int width, bool whole> __device__ __forceinline__ void give(lanes<width, whole> l, T* row, int p, const pack<T>& out) {
     if constexpr (whole) {
         if (l.has(p, 0)) store16(row + l.at(p, 0), out);
     } else {
@@ -82,7 +96,7 @@ template <class T, int width, bool whole> __device__ inline void give(lanes<widt
 }
 // Weights, in the type of computing; `missing` where there are none.
 template <class A, class W, int width, bool whole>
-__device__ inline void widen(A (&to)[width], lanes<width, whole> l, const W* row, int p, A missing) {
+__device__ __forceinline__ void widen(A (&to)[width], lanes<width, whole> l, const W* row, int p, A missing) {
 #pragma unroll
     for (int k = 0; k < width; k++) to[k] = missing;
     if (row == nullptr) return;
@@ -123,7 +137,7 @@ template <class T, int together, int width, class At> struct batch {
 
 // The moments of items [first, last), item q being `width` elements from at(q), a share of them for each thread of the block: in
 // registers first the mean, then the deviations from it.
-template <class T, int width, class At> __device__ inline moments<acc<T>> thread_moments(i64 first, i64 last, At at) {
+template <class T, int width, class At> __device__ __forceinline__ moments<acc<T>> thread_moments(i64 first, i64 last, At at) {
     typedef acc<T> A;
     constexpr int together = 16 / (int)sizeof(T) > width ? 8 : 4;
     moments<A> own = {};
@@ -152,7 +166,7 @@ template <class T, int width, class At> __device__ inline moments<acc<T>> thread
 
 // q / by and q % by, in 32 bits where they suffice.
 struct quotient_rest { i64 quotient, rest; };
-__device__ inline quotient_rest divided(i64 q, i64 by) {
+__device__ __forceinline__ quotient_rest divided(i64 q, i64 by) {
     if (((u64)q | (u64)by) >> 32) return {q / by, q % by};
     return {(i64)((u32)q / (u32)by), (i64)((u32)q % (u32)by)};
 }

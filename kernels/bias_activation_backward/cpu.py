@@ -20,7 +20,7 @@ from .reference import bias_activation_backward as reference
 __all__ = ["bias_activation_backward"]
 
 GRAIN = 200_000     # elements worth a thread: 100 us of work
-PART = 1 << 17      # elements of a part, as far as its rows are not too many for one float32 sum, or too few for sums of their own
+PART = 1 << 17      # elements of a part, unless its rows are too many for one float32 sum, or too few for sums of their own
 FEWEST, MOST = 8, 256
 
 
@@ -39,7 +39,7 @@ def _parts(low: Any, high: Any, size: Any, g: Any, saved: Any, b: Any, kind: Any
 
 def bias_activation_backward(g: Any, saved: Any, b: Any = None, *, activation: str = "none",
                              needs_db: bool = True) -> tuple[Any, Any]:
-    """See :func:`.reference.bias_activation_backward`; other dtypes than float16, bfloat16, float32 and float64 are left to it."""
+    """See :func:`.reference.bias_activation_backward`; dtypes but float16, bfloat16, float32 and float64 are left to it."""
     if is_half(g):
         wide = [None if a is None else a.astype(np.float32) for a in (g, saved, b)]
         dx, db = bias_activation_backward(*wide, activation=activation, needs_db=needs_db)

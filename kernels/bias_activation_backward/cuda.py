@@ -1,4 +1,4 @@
-"""The gradient of a bias and an activation function on CUDA: g and what was saved are read once, the bias's sums taken on the way.
+"""The gradient of a bias and an activation function on CUDA: g and what was saved are read once, the bias's sums on the way.
 
 The sums are taken in an order that depends on the shape alone: equal on every device, and from run to run.
 """
@@ -39,7 +39,7 @@ def geometry(rows: int, columns: int, width: int) -> tuple[int, int, int]:
 
 def bias_activation_backward(runtime: Runtime, g: Any, saved: Any, b: Any = None, *, activation: str = "none",
                              needs_db: bool = True) -> tuple[Any, Any]:
-    """See :func:`.reference.bias_activation_backward`; other dtypes than float16, bfloat16, float32 and float64 are left to it."""
+    """See :func:`.reference.bias_activation_backward`; dtypes but float16, bfloat16, float32 and float64 are left to it."""
     check_backward(g, saved, b, activation, needs_db)
     plain = activation == "none"
     b = None if activation in FROM_OUTPUT else b
@@ -55,8 +55,9 @@ def bias_activation_backward(runtime: Runtime, g: Any, saved: Any, b: Any = None
     given = runtime.contiguous(g)
     kept = given if plain else runtime.contiguous(saved)
     dx = 0 if plain else cupy.empty(shape, g.dtype)
-    runtime.function(SOURCES[activation], f"bias_activation_backward_{kind}")((strips * parts,), (32 * WARPS,), (
-        dx, partial, given, kept, 0 if b is None else runtime.contiguous(b), g.size, columns, -(-g.size // period), period, parts))
+    bias = 0 if b is None else runtime.contiguous(b)
+    runtime.function(SOURCES[activation], f"bias_activation_backward_{kind}")(
+        (strips * parts,), (32 * WARPS,), (dx, partial, given, kept, bias, g.size, columns, -(-g.size // period), period, parts))
     db = None
     if needs_db:
         db = cupy.empty((columns,), g.dtype)

@@ -78,7 +78,8 @@ def channel_normalize(runtime: Runtime, x: Any, w: Any, b: Any, *, eps: float, c
         runtime.function(SOURCES[kind], f"channel_normalize_join_{kind}")((-(-c // 4),), (128,), (
             mean, var, parts, c, l if way.columns else 1, way.size, way.total, way.count, int(center)))
         grid = runtime.grid(x.size, 256, 16 // x.dtype.itemsize)
-        runtime.function(SOURCES[kind], f"channel_normalize_apply_{kind}")(grid, (256,), (out, x, w, b, mean, var, x.size, c, l, eps))
+        runtime.function(SOURCES[kind], f"channel_normalize_apply_{kind}")(
+            grid, (256,), (out, x, w, b, mean, var, x.size, c, l, eps))
     return out, mean, var
 
 

@@ -138,7 +138,7 @@ template <class A> __device__ __forceinline__ void join(
         const A* p = parts + 2 * (part * c * l + channel * l + q % l);
         own = own + moments<A>{A(min(size, total - part * size)), p[0], p[1]};
     }
-    own = group_sum(own, 32, (moments<A>*)nullptr);
+    own = lane_sum(own, 32);
     if (channel >= c || threadIdx.x & 31) return;
     mean[channel] = center ? own.mean : A(0);
     var[channel] = own.square / own.count + (center ? A(0) : own.mean * own.mean);

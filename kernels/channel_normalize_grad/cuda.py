@@ -15,7 +15,7 @@ SOURCES = sources(__file__)
 
 def channel_normalize_grad(runtime: Runtime, g: Any, x: Any, w: Any, mean: Any, var: Any, *, eps: float,
                            center: bool = True) -> Any:
-    """See :func:`.reference.channel_normalize_grad`; dtypes as the forward's. gx has x's dtype, gw and gb that of mean and var."""
+    """See :func:`.reference.channel_normalize_grad`; dtypes as the forward's; gx has x's, gw and gb that of mean and var."""
     kind, wide, c = weighted(x, w), "float64" if x.dtype.itemsize == 8 else "float32", x.shape[1]
     if kind is None or not x.size or g.dtype != x.dtype or not mean.dtype.name == var.dtype.name == wide:
         return reference(runtime.xp, g, x, w, mean, var, eps=eps, center=center)

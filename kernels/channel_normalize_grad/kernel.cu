@@ -138,7 +138,7 @@ template <class A> __device__ __forceinline__ void join(A* gw, A* gb, const A* p
         const A* p = parts + 2 * (q / l * c * l + channel * l + q % l);
         own = own + two<A>{p[0], p[1]};
     }
-    own = group_sum(own, 32, (two<A>*)nullptr);
+    own = lane_sum(own, 32);
     if (channel < c && (threadIdx.x & 31) == 0) gb[channel] = own.a, gw[channel] = own.b;
 }
 

@@ -24,8 +24,8 @@ def philox(runtime: Runtime, *, kind: str, shape: tuple[int, ...], dtype: str, s
            device: Any = None) -> Any:
     """One draw on the current device, as in :func:`.reference.reference`."""
     if dtype not in _DTYPES.get(kind, ()):
-        return reference(runtime.xp, kind=kind, shape=shape, dtype=dtype, seed=seed, stream=stream, offset=offset, low=low, high=high,
-                         bits=bits, mean=mean, std=std, p=p)
+        return reference(runtime.xp, kind=kind, shape=shape, dtype=dtype, seed=seed, stream=stream, offset=offset, low=low,
+                         high=high, bits=bits, mean=mean, std=std, p=p)
     if kind == "bits":
         entry, last = f"bits_{dtype}", ()
     elif kind == "uniform":
@@ -38,6 +38,6 @@ def philox(runtime: Runtime, *, kind: str, shape: tuple[int, ...], dtype: str, s
         entry, last = "bernoulli", (ceil(p * 2**32),)
     out, n = runtime.cupy.empty(shape, dtype), prod(shape)
     if n:
-        grid = runtime.grid(n, 256, 16 // out.dtype.itemsize)
-        runtime.function(SOURCE, f"philox_{entry}")(grid, (256,), (out, n, wrapped(seed), wrapped(stream), wrapped(offset), *last))
+        grid, place = runtime.grid(n, 256, 16 // out.dtype.itemsize), map(wrapped, (seed, stream, offset))
+        runtime.function(SOURCE, f"philox_{entry}")(grid, (256,), (out, n, *place, *last))
     return out

@@ -27,7 +27,7 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
                 const A* part = parts + 2 * (i * count + q);
                 own = own + moments<A>{A(min(length, m - q * length)), part[0], part[1]};
             }
-            own = group_sum(own, 32, (moments<A>*)nullptr);
+            own = lane_sum(own, 32);
             middle = center ? own.mean : A(0);
             square = own.square / A(m) + (center ? A(0) : own.mean * own.mean);
         } else {
@@ -39,6 +39,8 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
                 middle = group_sum(middle, group, shared) / A(m);
             }
 #pragma unroll
+            for (int p = 0; p < packs; p++) settle(held[p]);
+#pragma unroll
             for (int p = 0; p < packs; p++)
 #pragma unroll
                 for (int k = 0; k < width; k++) {
@@ -46,6 +48,8 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
                     square += d * d;
                 }
             square = group_sum(square, group, shared) / A(m);
+#pragma unroll
+            for (int p = 0; p < packs; p++) settle(held[p]);
         }
         const A r = inverse_root(square + eps);
         if (i < n && first == 0 && l.t == 0) mean[i] = middle, var[i] = square;
@@ -73,7 +77,7 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
     }
 ROWS(row_normalize_1, 1, 128, 8)
 ROWS(row_normalize_4, 4, 128, 6)
-ROWS(row_normalize_8, 8, 1024, 1)
+ROWS(row_normalize_8, 8, 512, 1)
 
 // parts[i, p] = mean and sum of squared deviations of elements [p length, (p + 1) length) of row i; block (p, i).
 template <class T> __device__ __forceinline__ void row_parts(acc<T>* parts, const T* x, i64 n, i64 m, i64 length)

@@ -40,10 +40,12 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
         if (parts) {
             both = {};
             for (i64 q = lane; q < count; q += 32) both = both + two<A>{parts[2 * (i * count + q)], parts[2 * (i * count + q) + 1]};
-            both = group_sum(both, 32, shared);
+            both = lane_sum(both, 32);
         } else {
             both = group_sum(both, group, shared);
         }
+#pragma unroll
+        for (int p = 0; p < packs; p++) settle(gs[p]), settle(xs[p]);
         const A level = center ? both.a / A(m) : A(0), slope = both.b / A(m);
 #pragma unroll
         for (int p = 0; p < packs; p++) {

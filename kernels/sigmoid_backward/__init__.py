@@ -15,4 +15,4 @@ def cost(g: Any, out: Any) -> Cost:
 
 
 kernel = Kernel("sigmoid_backward", sigmoid_backward, cost, cpu=f"{__name__}.cpu:sigmoid_backward",
-                cuda=f"{__name__}.cuda:sigmoid_backward")
+                cuda=f"{__name__}.cuda:sigmoid_backward", numba_cuda=f"{__name__}.numba_cuda:sigmoid_backward")

@@ -13,6 +13,11 @@ from tensorlite.ops.reduction import _cast, axes, floating, spread_p, sum_p
 Array = Any
 
 
+def _along(x: Array, axis: Any) -> Any:
+    """The axes to sum over; a scalar's -1 and 0 are none."""
+    return () if axis in (0, -1) and not getattr(x, "ndim", 1) else axes(axis)
+
+
 def _shifted(xp: Any, x: Any, axis: Any) -> tuple[Any, Any]:
     """x - max, and the max; where that is not finite, 0 is subtracted instead: -inf - -inf would be nan."""
     x = floating(xp, x)
@@ -52,7 +57,7 @@ def softmax(x: Array, /, axis: Axis = -1, *, dtype: Any = None) -> Array:
     >>> tl.softmax(tl.tensor([0.0, 0.0]), axis=0)
     tensor([0.5, 0.5])
     """
-    return softmax_p(x if dtype is None else _cast(x, dtype), axis=axes(axis))
+    return softmax_p(x if dtype is None else _cast(x, dtype), axis=_along(x, axis))
 
 
 # ---- log_softmax -------------------------------------------------------------------------------------------------------
@@ -82,7 +87,7 @@ def log_softmax(x: Array, /, axis: Axis = -1, *, dtype: Any = None) -> Array:
     >>> tl.log_softmax(tl.tensor([1000.0, 1000.0]), axis=0)
     tensor([-0.6931, -0.6931])
     """
-    return log_softmax_p(x if dtype is None else _cast(x, dtype), axis=axes(axis))
+    return log_softmax_p(x if dtype is None else _cast(x, dtype), axis=_along(x, axis))
 
 
 # ---- logsumexp ---------------------------------------------------------------------------------------------------------

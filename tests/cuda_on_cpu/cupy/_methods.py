@@ -32,11 +32,11 @@ _COMPUTED = {"fix": np.trunc, "sinc": np.sinc, "i0": np.i0, "power": integer_pow
 def _ufuncs() -> dict[str, ufunc]:
     made: dict[str, ufunc] = {}
     for name, found in UFUNCS.items():
-        internal = found["name"]
+        internal, types = found
         if internal not in made:
-            made[internal] = ufunc(internal, found["types"], _COMPUTED.get(name) or getattr(np, name), _SCATTER.get(internal),
+            made[internal] = ufunc(internal, types, _COMPUTED.get(name) or getattr(np, name), _SCATTER.get(internal),
                                    _REDUCTIONS.get(internal))
-    return {name: made[found["name"]] for name, found in UFUNCS.items()}
+    return {name: made[found[0]] for name, found in UFUNCS.items()}
 
 
 UFUNC = _ufuncs()

@@ -1,4 +1,4 @@
-"""Which CuPy this stands in for, and what that one has (see ``dump_names.py``)."""
+"""Which CuPy this stands in for, and what that one has."""
 from __future__ import annotations
 
 import json
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 VERSION = 13 if __name__.rpartition(".")[0].endswith("13") else 14   # the package's name, see ../versions.py
-_found: dict[str, Any] = json.loads(Path(__file__).with_name(f"names_{VERSION}.json").read_text())
-NAMES: dict[str, dict[str, str | None]] = _found["names"]
-UFUNCS: dict[str, dict[str, Any]] = _found["ufuncs"]
+_found: dict[str, Any] = json.loads((Path(__file__).parents[1] / "cupy_facts" / f"names_{VERSION}.json").read_text())
+NAMES: dict[str, dict[str, str | None]] = _found["signatures"]
+UFUNCS: dict[str, tuple[str, list[str]]] = {name: (found.split()[0], found.split()[1:]) for name, found in _found["ufuncs"].items()}
 FULL_VERSION: str = _found["version"]
