@@ -9,6 +9,7 @@ from tensorlite._state import current
 from tensorlite.kernels._cuda.pointwise import Pointwise
 
 _MASKED = "A p = {}; return p != p && g == A(0) ? A(0) : p;"   # what the reference's rule for zero cotangents says
+_GAUSS = "A(0.39894228040143267794) * exp(A(-0.5) * x * x)"
 _LOGISTIC = "A e = exp(-fabs(x)), s = (x < A(0) ? e : A(1)) / (A(1) + e); "
 _HALF_ROOT, _CUBIC, _SCALE = "A(0.70710678118654752440)", "A(0.044715)", "A(0.79788456080286535588)"
 
@@ -28,6 +29,23 @@ FORMULAS = {f.name: f for f in (
     Pointwise("erf", "x", "return erf(x);"),
     Pointwise("erfc", "x", "return erfc(x);"),
 )}
+
+
+# what the gradient of an activation function is multiplied with
+SLOPES = {kind: Pointwise(f"{kind}_backward", "g x", body + " " + _MASKED.format("g * slope")) for kind, body in {
+    "silu": _LOGISTIC + "A slope = s * (A(1) + x * (A(1) - s));",
+    "gelu": f"A slope = A(0.5) * erfc(-x * {_HALF_ROOT}) + x * {_GAUSS};",
+    "gelu_tanh": f"A t = tanh({_SCALE} * (x + {_CUBIC} * x * x * x)); A slope = A(0.5) * (A(1) + t)"
+                 f" + A(0.5) * {_SCALE} * x * (A(1) + A(3) * {_CUBIC} * x * x) * (A(1) - t * t);",
+}.items()}
+
+
+def slope(backend: Any, reference: Callable[..., Any]) -> Callable[..., Any]:
+    """``activation_backward``."""
+    def run(g: Any, x: Any, *, kind: str) -> Any:
+        out = None if current().strict_nan or kind not in SLOPES else SLOPES[kind](backend.runtime, g, x)
+        return reference(g, x, kind=kind) if out is None else out
+    return run
 
 
 def fused(backend: Any, name: str, reference: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from tensorlite.backends import _cuda_contraction, _cuda_indexing, _cuda_scatter
 
 # operation -> kernel, where the host code takes the operation's own arguments
 _KERNELS = ("sigmoid", "sigmoid_backward", "relu_backward", "embedding_grad", "dropout", "philox", "grad_norm", "unscale",
-            "update_scale")
+            "update_scale", "sum_to", "gather_batch", "take_rows")
 _PLANS = ("sgd", "adam", "rmsprop")
 
 

@@ -1,5 +1,5 @@
-"""Writing by index on CUDA, and the sums that are its adjoint: of several values for one place the last one stays, or they add up in
-an order that is always the same. CuPy leaves the former open and does the latter by atomics."""
+"""Writing by index on CUDA, and the sums that are its adjoint: of several values for one place the last one stays, or they add
+up in an order that is always the same. CuPy leaves the former open and does the latter by atomics."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def write(backend: Any, target: Any, key: Any, value: Any, op: str = "setitem") 
 
 
 def _write_places(backend: Any, flat: Any, at: Any, value: Any, op: str) -> None:
-    value = _fitting(backend, value, at.shape, flat.dtype) if hasattr(value, "shape") else backend.cupy.full(at.shape, value, flat.dtype)
+    value = _fitting(backend, value if hasattr(value, "shape") else backend.cupy.asarray(value), at.shape, flat.dtype)
     write_rows(backend.runtime, flat, value.reshape(-1), at.reshape(-1), what=op)
 
 
@@ -94,17 +94,17 @@ def _fitting(backend: Any, value: Any, shape: tuple[int, ...], dtype: Any) -> An
 
 def _add(backend: Any, v: Any, key: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
     """Zeros with ``out[key] += v``, repeated places adding up."""
-    cupy, runtime = backend.cupy, backend.runtime
+    cupy, kind = backend.cupy, kind_of_fault(0, "put_add")
     found = _indexed_axes(backend, shape, key)
     if found is None:
         at = places(backend, shape, key)
         v = cupy.broadcast_to(v, at.shape).reshape(-1)
-        return sum_by_row(runtime, v, at.reshape(-1), rows=prod(shape), low=0, kind=kind_of_fault(0, "put_add")).reshape(shape)
+        return sum_by_row(backend.runtime, v, at.reshape(-1), rows=prod(shape), low=0, kind=kind).reshape(shape)
     rows, first, lengths = found   # the indexed axes come first, and stay there until the sums are done
     before, after = shape[:first], shape[first + len(lengths):]
     v = cupy.broadcast_to(v, (*before, *rows.shape, *after))
     v = v.reshape(prod(before), rows.size, prod(after)).transpose(1, 0, 2)
-    out = sum_by_row(runtime, cupy.ascontiguousarray(v), rows.reshape(-1), rows=prod(lengths), low=0, kind=kind_of_fault(0, "put_add"))
+    out = sum_by_row(backend.runtime, cupy.ascontiguousarray(v), rows.reshape(-1), rows=prod(lengths), low=0, kind=kind)
     return cupy.ascontiguousarray(out.transpose(1, 0, 2)).reshape(shape)
 
 

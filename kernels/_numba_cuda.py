@@ -15,12 +15,11 @@ from ..errors import BackendUnavailable
 
 try:
     from numba import cuda, types
-    compile_ptx = cuda.compile_ptx
-except (ImportError, AttributeError) as error:
+except ImportError as error:
     raise BackendUnavailable("kernels written with Numba-CUDA need numba-cuda: pip install \"numba-cuda[cu13]\" for CUDA 13, "
                              f"\"numba-cuda[cu12]\" for CUDA 12 ({error})") from error
 
-__all__ = ["NumbaKernel", "cuda", "function"]
+__all__ = ["NumbaKernel", "cuda", "function", "types"]
 
 NEWEST = (9, 0)        # compiled for at most this: PTX runs on what came later
 PTX_VERSION = "8.0"    # knows NEWEST; compilers write their own version, which a driver older than they are refuses
@@ -47,7 +46,7 @@ class NumbaKernel:
 
     def ptx(self, capability: tuple[int, int]) -> str:
         """The kernel in PTX for a compute capability, such as ``(9, 0)``; needs no device."""
-        text, _ = compile_ptx(self.python, self.signature, cc=min(capability, NEWEST), device=False)
+        text, _ = cuda.compile_ptx(self.python, self.signature, cc=min(capability, NEWEST), device=False)
         mangled = re.search(r"\.entry\s+([\w$]+)", text)
         assert mangled is not None, f"{self.name}: no entry point in the PTX"
         return re.sub(r"\.version\s+[\d.]+", f".version {PTX_VERSION}", text.replace(mangled[1], self.name), count=1)

@@ -65,6 +65,12 @@ template <int width, bool whole> struct lanes {
     int t, group, length;
     __device__ int at(int p, int k) const { return whole ? (p * group + t) * width + k : (p * width + k) * group + t; }
     __device__ bool has(int p, int k) const { return at(p, whole ? 0 : k) < length; }
+    // Places are to be worked out anew from here on, which is cheap: kept from row to row they would take more registers than rows.
+    __device__ void forget() {
+#ifndef TENSORLITE_ON_CPU
+        asm volatile("" : "+r"(t), "+r"(group), "+r"(length));
+#endif
+    }
 };
 // Keeps a pack as four registers from here on: what was made of it before (64 floats of 8 packs of f16) is not to be kept.
 template <class T> __device__ __forceinline__ void settle(pack<T>& values) {

@@ -3,13 +3,17 @@
 
 constexpr int WARPS = 8;
 
+template <class A, class B> constexpr bool same = false;
+template <class A> constexpr bool same<A, A> = true;
+
 // dx = f(g, saved + b), and its sums over rows. The host takes the n numbers as rows of `period`, some whole rows of `columns`
 // together, so that a row is a whole number of packs and fills warps. A block has a strip of 32 packs of columns and every
 // `parts`-th group of rows; each thread keeps its columns' bias and sums in registers. partial: (parts, period).
-template <class T, class F>
+template <class T, class Activation>
 __device__ inline void backward(T* dx, acc<T>* partial, const T* g, const T* saved, const T* b, i64 n, i64 columns, i64 rows,
-                                i64 period, i64 parts, F f) {
+                                i64 period, i64 parts) {
     typedef acc<T> A;
+    constexpr bool writes = !same<Activation, act_none>;   // a run-time test splits the wide store
     constexpr int width = pack<T>::size;
     __shared__ A room[WARPS][width][32];
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -34,20 +38,20 @@ __device__ inline void backward(T* dx, acc<T>* partial, const T* g, const T* sav
         pack<T> result;
 #pragma unroll
         for (int k = 0; k < width; k++) {
-            const A d = f(load(given.at[k]), load(kept.at[k]) + bias[k]);
+            const A d = Activation::template gradient<T>(load(given.at[k]), load(kept.at[k]) + bias[k]);
             sum[k] += d;
             result.at[k] = rounded<T>(d);
         }
-        if (dx) store16(dx + at, result);
+        if constexpr (writes) store16(dx + at, result);
     }
     for (; row < rows; row += step) {   // what is not aligned, and the last row if it is not complete
 #pragma unroll
         for (int k = 0; k < width; k++) {
             const i64 at = row * period + column + k;
             if (k < mine && at < n) {
-                const A d = f(load(g[at]), load(saved[at]) + bias[k]);
+                const A d = Activation::template gradient<T>(load(g[at]), load(saved[at]) + bias[k]);
                 sum[k] += d;
-                if (dx) dx[at] = rounded<T>(d);
+                if constexpr (writes) dx[at] = rounded<T>(d);
             }
         }
     }
@@ -67,7 +71,6 @@ __device__ inline void backward(T* dx, acc<T>* partial, const T* g, const T* sav
     extern "C" __global__ void __launch_bounds__(256) bias_activation_backward_##suffix(                                  \
         T* dx, acc<T>* partial, const T* g, const T* saved, const T* b, i64 n, i64 columns, i64 rows, i64 period,         \
         i64 parts) {                                                                                                      \
-        backward(dx, partial, g, saved, b, n, columns, rows, period, parts,                                               \
-                 [](acc<T> g, acc<T> z) { return ACTIVATION::gradient<T>(g, z); });                                       \
+        backward<T, ACTIVATION>(dx, partial, g, saved, b, n, columns, rows, period, parts);                               \
     }
 ENTRIES(ENTRY)

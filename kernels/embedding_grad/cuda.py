@@ -1,4 +1,4 @@
-"""The gradient of a look-up table on CUDA, and sums over repeated indices of any kind: the indices sorted, then summed run by run.
+"""The gradient of a look-up table on CUDA, and sums over repeated indices of any kind: sorted, then summed run by run.
 
 The sort is part of ``kernel.cu``: it need only look at as many bits as the number of rows has (two passes for a vocabulary of
 50,000, where a sort of 64-bit keys takes eight), it can be captured into a graph, and it never waits for the device, as that of
@@ -44,7 +44,7 @@ def sum_by_row(runtime: Runtime, g: Any, indices: Any, *, rows: int, low: int, k
 
     ``low``: 0, or -rows where negative indices count from the end. ``kind``: of the fault, ``error(index, place, rows)``.
     """
-    cupy, width = runtime.cupy, tuple(g.shape[indices.ndim:])
+    width = tuple(g.shape[indices.ndim:])
     if g.dtype.kind == "c":   # two floats each
         part = g.dtype.char.lower()   # F -> f, D -> d
         pairs = runtime.contiguous(g).view({"f": "float32", "d": "float64"}[part]).reshape((*g.shape, 2))
@@ -73,7 +73,7 @@ def _summed(runtime: Runtime, g: Any, indices: Any, rows: int, width: tuple[int,
 
 
 def _sorted(runtime: Runtime, indices: Any, rows: int, low: int, padding: int, tickets: Any, kind: int) -> tuple[Any, Any, str]:
-    """The rows that the indices name in order (``rows`` for those that count for nothing), and where they stood; the tickets zero."""
+    """The rows that the indices name in order (``rows`` for those that count for nothing), and where they stood."""
     cupy, n = runtime.cupy, indices.size
     u, dtype = ("u32", "uint32") if max(n, rows) < NARROW else ("u64", "uint64")
     indices, index = plain(runtime, indices)
@@ -89,8 +89,8 @@ def _sorted(runtime: Runtime, indices: Any, rows: int, low: int, padding: int, t
             runtime.function(SOURCE, f"embedding_grad_count_{u}")((tiles,), (THREADS,), (counts, keys, n, shift, tiles))
             runtime.function(SOURCE, f"embedding_grad_scan_{u}")((DIGITS,), (THREADS,), (counts, totals, tiles))
         moved = cupy.empty(n, dtype), cupy.empty(n, dtype)
-        runtime.function(SOURCE, f"embedding_grad_move_{u}")((tiles,), (THREADS,), (*moved, keys, places, n, shift, counts, totals,
-                                                                                    tiles))
+        runtime.function(SOURCE, f"embedding_grad_move_{u}")(
+            (tiles,), (THREADS,), (*moved, keys, places, n, shift, counts, totals, tiles))
         keys, places = moved
     return keys, places, u
 

@@ -34,7 +34,7 @@ def _gather(low: Any, high: Any, images: Any, indices: Any, factors: Any, offset
 
 
 def gather_batch(images: Any, indices: Any, *, factor: Any = 1.0, offset: Any = None, dtype: Any = "float32") -> Any:
-    """See :func:`.reference.gather_batch`, which is left what is not uint8 or float32, or not to be float32; the bits are the same."""
+    """See :func:`.reference.gather_batch`, with the same bits; what is not uint8 or float32, or not to be, is left to it."""
     found = constants(images.shape[1:], factor, offset)
     if (np.dtype(dtype) != np.float32 or images.dtype.char not in "Bf" or found is None or found[2] < LEAST
             or not images.flags.c_contiguous or not (images.size and indices.size)):

@@ -19,7 +19,8 @@ _INPUTS = {"uint8": "u8", "float32": "f32"}
 _uploaded: WeakKeyDictionary[Runtime, dict[Any, Any]] = WeakKeyDictionary()
 
 
-def gather_batch(runtime: Runtime, images: Any, indices: Any, *, factor: Any = 1.0, offset: Any = None, dtype: Any = "float32") -> Any:
+def gather_batch(runtime: Runtime, images: Any, indices: Any, *, factor: Any = 1.0, offset: Any = None,
+                 dtype: Any = "float32") -> Any:
     """See :func:`.reference.gather_batch`, which is left images other than uint8 and float32, and float64 results.
 
     An index out of range gives the first row, and is raised at the next synchronisation.

@@ -27,15 +27,16 @@ def gather_batch(xp: Any, images: Any, indices: Any, *, factor: Any = 1.0, offse
 
 
 def constants(shape: tuple[int, ...], factor: Any, offset: Any) -> tuple[Any, Any, int] | None:
-    """Factor and offset as float32 vectors, and for how many neighbouring elements of a sample of ``shape`` each number holds; None
-    where they vary along more than one axis.
+    """Factor and offset as float32 vectors, and for how many neighbouring elements of a sample of ``shape`` each number holds.
+
+    None where they vary along more than one axis.
     """
     f = np.asarray(factor, np.float32)
     o = None if offset is None else np.asarray(offset, np.float32)
     if not f.ndim and (o is None or not o.ndim):
         return f.reshape(1), o if o is None else o.reshape(1), max(1, prod(shape))
     both = f.shape if o is None else np.broadcast_shapes(f.shape, o.shape)
-    if len(both) > len(shape) or np.broadcast_shapes(both, shape) != tuple(shape):
+    if len(both) > len(shape) or any(m not in (1, n) for m, n in zip(both[::-1], shape[::-1])):
         raise ValueError(f"gather_batch: factor and offset have shapes {f.shape} and {() if o is None else o.shape}; expected "
                          f"such as broadcast to a sample's, {tuple(shape)}")
     varying = [a for a, n in enumerate(both, len(shape) - len(both)) if n != 1]

@@ -26,8 +26,9 @@ def philox(runtime: Runtime, *, kind: str, shape: tuple[int, ...], dtype: str, s
     if dtype not in _DTYPES.get(kind, ()):
         return reference(runtime.xp, kind=kind, shape=shape, dtype=dtype, seed=seed, stream=stream, offset=offset, low=low,
                          high=high, bits=bits, mean=mean, std=std, p=p)
+    last: tuple[Any, ...] = ()
     if kind == "bits":
-        entry, last = f"bits_{dtype}", ()
+        entry = f"bits_{dtype}"
     elif kind == "uniform":
         entry, last = f"uniform_{dtype}", (bits, float(low), float(high), float(high - low))
     elif kind == "normal":

@@ -14,4 +14,4 @@ def cost(x: Any, v: Any, indices: Any, **options: Any) -> Cost:
     return Cost(2 * x.size * x.dtype.itemsize + 2 * v.size * v.dtype.itemsize + indices.size * indices.dtype.itemsize, 0)
 
 
-kernel = Kernel("put_rows", put_rows, cost, cuda=f"{__name__}.cuda:put_rows")
+kernel = Kernel("put_rows", put_rows, cost, cpu=f"{__name__}.cpu:put_rows", cuda=f"{__name__}.cuda:put_rows")

@@ -1,9 +1,9 @@
 #include "tensorlite.cuh"
 #include "moments.cuh"
 
-// A row stays in the registers of `group` threads: read once, mean and then squared deviations from there, written once. Blocks of
-// several groups take as many rows at a time. A row too long for a block comes in slices of `columns`, blockIdx.x says which, and
-// its moments in `parts` of `length` elements each.
+// A row stays in the registers of `group` threads: read once, mean and then squared deviations from there, written once (if not
+// `whole`, it is read again from the cache). Blocks of several groups take as many rows at a time. A row too long for a block comes
+// in slices of `columns`, blockIdx.x says which, and its moments in `parts` of `length` elements each.
 template <class T, class W, int packs, bool whole> __device__ __forceinline__ void rows(
     T* y, acc<T>* mean, acc<T>* var, const T* x, const W* w, const W* b, const acc<T>* parts, i64 length, i64 n, i64 m, int group,
     i64 columns, acc<T> eps, bool center)
@@ -11,15 +11,19 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
     typedef acc<T> A;
     constexpr int width = pack<T>::size;
     __shared__ A shared[32];
-    const int slots = blockDim.x / group, slot = threadIdx.x / group, lane = threadIdx.x & 31;
+    const int slots = blockDim.x / group, slot = threadIdx.x / group, lane = threadIdx.x & 31, t = threadIdx.x % group;
     const i64 first = blockIdx.x * columns, count = parts ? (m + length - 1) / length : 0;
     const int here = (int)min(columns, m - first);
     for (i64 top = (i64)blockIdx.y * slots; top < n; top += (i64)gridDim.y * slots) {
         const i64 i = top + slot;
-        const lanes<width, whole> l = {(int)threadIdx.x % group, group, i < n ? here : 0};
+        lanes<width, whole> l = {t, group, i < n ? here : 0};
+        l.forget();
+        const T* row = x + i * m + first;
         pack<T> held[packs];
+        if (whole)
 #pragma unroll
-        for (int p = 0; p < packs; p++) held[p] = take(l, x + i * m + first, p);
+            for (int p = 0; p < packs; p++) l.forget(), held[p] = take(l, row, p);
+        const auto again = [&](int p) { return whole ? held[p] : take(l, row, p); };
         A middle = A(0), square = A(0);
         if (parts) {
             moments<A> own = {};
@@ -33,35 +37,42 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
         } else {
             if (center) {
 #pragma unroll
-                for (int p = 0; p < packs; p++)
+                for (int p = 0; p < packs; p++) {
+                    const pack<T> values = again(p);   // 0 where there is none
 #pragma unroll
-                    for (int k = 0; k < width; k++) middle += load(held[p].at[k]);   // what there is not is 0
+                    for (int k = 0; k < width; k++) middle += load(values.at[k]);
+                    l.forget();
+                }
                 middle = group_sum(middle, group, shared) / A(m);
+#pragma unroll
+                for (int p = 0; p < packs; p++) settle(held[p]);
             }
 #pragma unroll
-            for (int p = 0; p < packs; p++) settle(held[p]);
-#pragma unroll
-            for (int p = 0; p < packs; p++)
+            for (int p = 0; p < packs; p++) {
+                const pack<T> values = again(p);
 #pragma unroll
                 for (int k = 0; k < width; k++) {
-                    const A d = l.has(p, k) ? load(held[p].at[k]) - middle : A(0);
+                    const A d = l.has(p, k) ? load(values.at[k]) - middle : A(0);
                     square += d * d;
                 }
+                l.forget();
+            }
             square = group_sum(square, group, shared) / A(m);
 #pragma unroll
             for (int p = 0; p < packs; p++) settle(held[p]);
         }
         const A r = inverse_root(square + eps);
-        if (i < n && first == 0 && l.t == 0) mean[i] = middle, var[i] = square;
+        if (i < n && first == 0 && t == 0) mean[i] = middle, var[i] = square;
 #pragma unroll
         for (int p = 0; p < packs; p++) {
+            l.forget();
             A scale[width], shift[width];
             widen(scale, l, w ? w + first : w, p, A(1));
             widen(shift, l, b ? b + first : b, p, A(0));
+            pack<T> out = again(p);
 #pragma unroll
-            for (int k = 0; k < width; k++)
-                held[p].at[k] = rounded<T>((load(held[p].at[k]) - middle) * r * scale[k] + shift[k]);
-            give(l, y + i * m + first, p, held[p]);
+            for (int k = 0; k < width; k++) out.at[k] = rounded<T>((load(out.at[k]) - middle) * r * scale[k] + shift[k]);
+            give(l, y + i * m + first, p, out);
         }
     }
 }
@@ -75,8 +86,8 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
             rows<element, weight, packs, true>(y, mean, var, x, w, b, parts, length, n, m, (int)group, columns, eps, center); \
         else rows<element, weight, packs, false>(y, mean, var, x, w, b, parts, length, n, m, (int)group, columns, eps, center); \
     }
-ROWS(row_normalize_1, 1, 128, 8)
-ROWS(row_normalize_4, 4, 128, 6)
+ROWS(row_normalize_1, 1, 128, 6)
+ROWS(row_normalize_4, 4, 128, 4)
 ROWS(row_normalize_8, 8, 512, 1)
 
 // parts[i, p] = mean and sum of squared deviations of elements [p length, (p + 1) length) of row i; block (p, i).

@@ -11,7 +11,7 @@ from .reference import row_normalize_grad as reference
 __all__ = ["SOURCES", "row_normalize_grad"]
 
 SOURCES = sources(__file__)
-LONGEST = 512 * 4   # packs of 16 bytes in the registers of a block; longer rows are read twice
+LONGEST = {2: 320 * 4, 4: 512 * 4, 8: 512 * 4}   # packs of 16 bytes in the registers of a block; longer rows are read twice
 SLICE = 256 * 4     # packs a block takes of such a row
 
 
@@ -27,14 +27,14 @@ def row_normalize_grad(runtime: Runtime, g: Any, x: Any, w: Any, mean: Any, var:
     gx = empty(x.shape, x.dtype)
     parts: Any = 0
     each, group, columns, count = *arrangement(packs, 4), m, 0
-    if packs > LONGEST:
+    if packs > LONGEST[x.dtype.itemsize]:
         each, group, columns = 4, 256, SLICE * 16 // x.dtype.itemsize
         length = columns * -(-m // (columns * 256))
         count = -(-m // length)
         parts = empty((n, count, 2), wide)
         runtime.function(SOURCES[kind], f"row_normalize_grad_parts_{kind}")(
             (count, min(n, 65535)), (256,), (parts, g, x, weight, mean, var, n, m, length, eps))
-    threads = group if group > 32 else 256
+    threads = group if group > 32 else 128
     slices, rows = -(-m // columns), threads // group
     # 16 rows for each (2, m) of partial sums, which are then a small part of what is moved; but no processor is to be idle
     wanted = max(-(-runtime.multiprocessors // slices), min(-(-n // 16), 4 * runtime.multiprocessors))

@@ -1,8 +1,8 @@
 #include "tensorlite.cuh"
 #include "moments.cuh"
 
-// Rows of g and x stay in the registers of `group` threads: read once; two sums; gx written once. What the rows a thread sees add
-// to the gradients of weight and bias it keeps in registers, and blocks write it to sums[blockIdx.y], (2, m), at their end. A row
+// Rows of g and x stay in the registers of `group` threads: read once (if not `whole`, again from the cache); two sums; gx written
+// once. What the rows a thread sees add to the gradients of weight and bias it keeps in registers, and blocks write it to sums[blockIdx.y], (2, m), at their end. A row
 // too long for a block comes in slices of `columns`, blockIdx.x says which, and its sums in `count` parts.
 template <class T, class W, int packs, bool whole> __device__ __forceinline__ void rows(
     T* gx, acc<T>* sums, const T* g, const T* x, const W* w, const acc<T>* mean, const acc<T>* var, const acc<T>* parts, i64 count,
@@ -18,20 +18,29 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
     A of_w[packs][width] = {}, of_b[packs][width] = {};
     for (i64 top = (i64)blockIdx.y * slots; top < n; top += (i64)gridDim.y * slots) {
         const i64 i = top + slot;
-        const lanes<width, whole> l = {t, group, i < n ? here : 0};
+        lanes<width, whole> l = {t, group, i < n ? here : 0};
+        l.forget();
         const i64 start = i * m + first;
         pack<T> gs[packs], xs[packs];
+        if (whole)
 #pragma unroll
-        for (int p = 0; p < packs; p++) gs[p] = take(l, g + start, p), xs[p] = take(l, x + start, p);   // 0 where there is none
+            for (int p = 0; p < packs; p++) {
+                l.forget();
+                gs[p] = take(l, g + start, p), xs[p] = take(l, x + start, p);
+            }
+        const auto of_g = [&](int p) { return whole ? gs[p] : take(l, g + start, p); };   // 0 where there is none
+        const auto of_x = [&](int p) { return whole ? xs[p] : take(l, x + start, p); };
         const A middle = i < n ? mean[i] : A(0), r = i < n ? inverse_root(var[i] + eps) : A(0);
         two<A> both = {};
 #pragma unroll
         for (int p = 0; p < packs; p++) {
             A scale[width];
+            l.forget();
             widen(scale, l, w ? w + first : w, p, A(1));
+            const pack<T> gp = of_g(p), xp = of_x(p);
 #pragma unroll
             for (int k = 0; k < width; k++) {
-                const A one = load(gs[p].at[k]), xhat = (load(xs[p].at[k]) - middle) * r;
+                const A one = load(gp.at[k]), xhat = (load(xp.at[k]) - middle) * r;
                 of_w[p][k] += one * xhat;
                 of_b[p][k] += one;
                 both = both + two<A>{one * scale[k], one * scale[k] * xhat};
@@ -50,12 +59,14 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
 #pragma unroll
         for (int p = 0; p < packs; p++) {
             A scale[width];
+            l.forget();
             widen(scale, l, w ? w + first : w, p, A(1));
-            pack<T> out;
+            const pack<T> gp = of_g(p);
+            pack<T> out = of_x(p);
 #pragma unroll
             for (int k = 0; k < width; k++) {
-                const A xhat = (load(xs[p].at[k]) - middle) * r;
-                out.at[k] = rounded<T>((load(gs[p].at[k]) * scale[k] - level - xhat * slope) * r);
+                const A xhat = (load(out.at[k]) - middle) * r;
+                out.at[k] = rounded<T>((load(gp.at[k]) * scale[k] - level - xhat * slope) * r);
             }
             give(l, gx + start, p, out);
         }
@@ -95,8 +106,8 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
             rows<element, weight, packs, true>(gx, sums, g, x, w, mean, var, parts, count, n, m, (int)group, columns, eps, center); \
         else rows<element, weight, packs, false>(gx, sums, g, x, w, mean, var, parts, count, n, m, (int)group, columns, eps, center); \
     }
-ROWS(row_normalize_grad_1, 1, 256, 3)
-ROWS(row_normalize_grad_4, 4, 512, 1)
+ROWS(row_normalize_grad_1, 1, 128, 5)
+ROWS(row_normalize_grad_4, 4, sizeof(element) == 2 ? 320 : 512, 1)
 
 // parts[i, p] = the sums of g w and of g w xhat over elements [p length, (p + 1) length) of row i; block (p, i).
 template <class T, class W, bool whole> __device__ __forceinline__ void row_parts(

@@ -21,7 +21,7 @@ from .._cuda import SUFFIX, Faults, Runtime, Source
 from .reference import REDUCTIONS, check, label_error
 from .reference import softmax_cross_entropy as reference
 
-__all__ = ["SOURCES", "VARIANTS", "softmax_cross_entropy"]
+__all__ = ["KIND", "SOURCES", "VARIANTS", "softmax_cross_entropy"]
 
 _ELEMENT = {"f32": "float", "f16": "f16", "bf16": "bf16", "f64": "double"}
 SOURCES = {suffix: Source(__file__, "kernel.cu", options=(f"-DSUFFIX={suffix}", f"-DELEMENT={element}"))
@@ -36,7 +36,7 @@ MOST_THREADS = {2: 1024, 4: 1024, 8: 512}  # of a block that keeps a row in shar
 STATIC = 4 << 10                          # bytes of shared memory a block has beside its row, with what the system takes
 LABELS_EACH = 64                          # labels a thread reads on the way, to count them; more are counted by a launch before
 
-_KIND = Faults.kind(label_error)
+KIND = Faults.kind(label_error)
 
 
 class _Launch(NamedTuple):
@@ -104,7 +104,7 @@ def softmax_cross_entropy(
     counted = reduction == "mean" and n > LABELS_EACH * threads
     scratch = _scratch(runtime) if reduction != "none" and (grid > 1 or counted) else 0
     args = (loss, 0 if grad is None else grad, scratch, logits, labels, 0 if weight is None else weight, int(counted),
-            runtime.faults.pointer, _KIND, n, c, labels.dtype.itemsize, ignore_index, REDUCTIONS.index(reduction), float(label_smoothing))
+            runtime.faults.pointer, KIND, n, c, labels.dtype.itemsize, ignore_index, REDUCTIONS.index(reduction), float(label_smoothing))
     source = SOURCES[suffix]
     if counted:
         runtime.function(source, f"softmax_cross_entropy_count_{suffix}")(runtime.grid(n, 256, 8, 1), (256,), args)

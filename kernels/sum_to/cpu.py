@@ -12,10 +12,10 @@ from .reference import sum_to as reference
 
 __all__ = ["sum_to"]
 
-GRAIN = 500_000    # elements worth a thread
+GRAIN = 1_000_000    # elements worth a thread
 SPAN = 512           # rows that are added up before the sums of such blocks are
 COLUMNS = 1024       # columns whose sums stay in the first cache
-BLOCK, CHUNK = 2048, 1 << 16   # elements of a row added in any order; those that one thread adds
+BLOCK, CHUNK = 512, 1 << 16   # elements of a row added in any order; those that one thread adds
 WIDE = 256           # elements of a row so long that the loop over them pays
 SHORT = 64           # elements of a row so short that its sum is not worth a place of its own
 
@@ -70,8 +70,9 @@ def sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
     if x.dtype.char not in "fd" or not x.size or not x.flags.c_contiguous:
         return reference(np, x, shape=shape)
     plan, out = steps(x.shape, tuple(shape)), x
-    for kind, *lengths in plan:
-        out = _STEP[kind](out.reshape(lengths), *lengths)
+    with np.errstate(all="ignore"):
+        for kind, *lengths in plan:
+            out = _STEP[kind](out.reshape(lengths), *lengths)
     return out.reshape(shape)
 
 

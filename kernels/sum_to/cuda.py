@@ -4,7 +4,6 @@ How the work is cut depends on the lengths alone, so that every GPU gives the sa
 """
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
 

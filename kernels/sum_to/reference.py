@@ -11,7 +11,7 @@ __all__ = ["steps", "sum_to"]
 
 
 def sum_to(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
-    """The sum over the axes along which broadcasting ``shape`` to x's shape repeats it: (N, C) -> (C,), (N, C, H, W) -> (1, C, 1, 1).
+    """The sum over the axes along which broadcasting ``shape`` to x's shape repeats it: (N, C) -> (C,), (N, C, H) -> (1, C, 1).
 
     float16 and bfloat16 are summed in float32. Raises ``ValueError`` if ``shape`` does not broadcast to x's.
     """

@@ -1,4 +1,4 @@
-"""Rows of a table at given indices, for the CPU: checked in one pass, and copied by several threads where there is much to copy."""
+"""Rows of a table at given indices, for the CPU: checked in one pass, and copied by several threads where there is much."""
 from __future__ import annotations
 
 from typing import Any

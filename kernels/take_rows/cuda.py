@@ -17,7 +17,7 @@ def take_rows(runtime: Runtime, table: Any, indices: Any, *, wrap: bool = False,
     rows, width, low = table.shape[0], tuple(table.shape[1:]), -table.shape[0] if wrap else 0
     if not table.flags.c_contiguous:   # a copy of all of it would cost more
         check_indices(runtime, indices, low=low, high=rows, what=what, axis=0, shape=(rows, *width))
-        return runtime.cupy.take(table, indices, axis=0)
+        return table[indices]
     out = runtime.cupy.empty((*indices.shape, *width), table.dtype)
     if not indices.size:
         return out

@@ -9,8 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from tensorlite import backends
-from tensorlite.engine.value import new, raw
 from tensorlite.data.transforms import Normalize
+from tensorlite.engine.value import new, raw
 from tensorlite.errors import DataError, DTypeError, OutOfRangeError
 from tensorlite.kernels.gather_batch.reference import gather_batch
 from tensorlite.kernels.take_rows.reference import take_rows
@@ -198,7 +198,8 @@ def _as_array(data: Any) -> Array:
 def _gather(array: Array, indices: Any) -> Array:
     if array.__class__ is np.ndarray:
         return array.take(indices, axis=0)
-    return backends.backend_of(array).implementation("take_rows", take_rows)(array, _beside(array, indices), wrap=True, what="take")
+    run = backends.backend_of(array).implementation("take_rows", take_rows)
+    return run(array, _beside(array, indices), wrap=True, what="take")
 
 
 def _beside(array: Array, indices: Any) -> Any:

@@ -21,8 +21,8 @@ class DataLoader:
     after another, which ``collate_fn`` (by default :func:`collate`) puts together. ``transform`` is one function or several,
     ``f(first_array, key) -> array``, applied before the data set's normalisation (see ``tensorlite.data.transforms``).
     ``num_workers`` and ``persistent_workers`` are accepted for PyTorch's sake and ignored: a batch of MNIST costs 20 microseconds
-    here. Batches go to ``device`` while the host goes on; with ``pin_memory`` by way of page-locked memory, which is quicker. Data
-    that live on a GPU are gathered there: the order of an epoch is sent to it once.
+    here. Batches go to ``device`` while the host goes on; with ``pin_memory`` by way of page-locked memory, which is quicker.
+    Data that live on a GPU are gathered there: the order of an epoch is sent to it once.
 
     :meth:`state_dict` says where the loader is, in the middle of an epoch too; after :meth:`load_state_dict` the next pass goes
     on there, with the same order and the same augmentation.

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from tensorlite.engine.primitive import Primitive, primitive
+from tensorlite.engine.value import Value
 from tensorlite.errors import DTypeError, ShapeError
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.comparison import and_p, gt_p, le_p, lt_p
@@ -20,6 +21,21 @@ Array = Any
 
 def _softplus(xp: Any, x: Any) -> Any:
     return xp.clip(x, 0, None) + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+# ---- g times the slope at x, for the activations whose slope takes many operations ----------------------------------------
+
+_SLOPES: dict[str, Any] = {}   # activation -> its slope, a function of x
+activation_backward_p = primitive("activation_backward", lambda xp, g, x, *, kind: chain(g, _SLOPES[kind](x)), discrete=True)
+
+
+def _by_slope(op: Primitive, slope: Any) -> None:
+    """The rule of an activation: one operation on raw arrays, which backends have kernels for; else by parts, which have rules."""
+    kind = op.name
+    _SLOPES[kind] = slope
+    op.jvp(x=lambda t, x: chain(t, slope(x)))
+    op.vjp(x=lambda g, x: chain(g, slope(x)) if isinstance(g, Value) or isinstance(x, Value)
+           else activation_backward_p(g, x, kind=kind))
 
 
 # ---- relu --------------------------------------------------------------------------------------------------------------
@@ -155,15 +171,15 @@ def _gelu_tanh(xp: Any, x: Any) -> Any:
 
 
 gelu_tanh_p = primitive("gelu_tanh", _gelu_tanh)
-gelu_tanh_p.deriv(x=lambda g, x: chain(g, _gelu_tanh_slope(x)))
-
-
 def _gelu_tanh_slope(x: Array) -> Array:
     square = square_p(x)
     t = tanh_p(mul_p(mul_p(x, add_p(mul_p(square, _CUBIC), 1.0)), _SCALE))
     inner = mul_p(x, add_p(mul_p(square, 3 * _CUBIC), 1.0))
     bump = mul_p(mul_p(inner, sub_p(1.0, square_p(t))), _SCALE / 2)
     return add_p(mul_p(add_p(t, 1.0), 0.5), bump)
+
+
+_by_slope(gelu_tanh_p, _gelu_tanh_slope)
 
 
 @torch_names
@@ -189,12 +205,12 @@ def _gelu(xp: Any, x: Any) -> Any:
 
 
 gelu_p = primitive("gelu", _gelu)
-gelu_p.deriv(x=lambda g, x: chain(g, _gelu_slope(x)))
-
-
 def _gelu_slope(x: Array) -> Array:
     scaled = mul_p(x, math.sqrt(0.5))
     return add_p(mul_p(erfc_p(neg_p(scaled)), 0.5), mul_p(mul_p(x, _gauss(scaled)), 1 / math.sqrt(2 * math.pi)))
+
+
+_by_slope(gelu_p, _gelu_slope)
 
 
 # ---- silu, mish ----------------------------------------------------------------------------------------------------------
@@ -205,12 +221,12 @@ def _silu(xp: Any, x: Any) -> Any:
 
 
 silu_p = primitive("silu", _silu)
-silu_p.deriv(x=lambda g, x: chain(g, _silu_slope(x)))
-
-
 def _silu_slope(x: Array) -> Array:
     s = sigmoid_p(x)
     return mul_p(s, add_p(mul_p(x, sub_p(1.0, s)), 1.0))
+
+
+_by_slope(silu_p, _silu_slope)
 
 
 @torch_names

@@ -245,16 +245,18 @@ Fiber* fresh_fiber() {
     return f;
 }
 
-void go_on() {   // the running fiber has nothing to do
-    if (begin_next()) {
-        current = order[born];
-        switch_to(fresh_fiber());
-    } else if (ready_count) {
+void resume() {   // a thread that can go on
+    if (ready_count) {
         current = take_ready();
         threadIdx = threads[current].index;
         switch_to(threads[current].fiber);
     } else if (finished == count) switch_to(&home);
     else explain_deadlock();
+}
+void go_on() {   // the running fiber's thread cannot
+    if (!begin_next()) return resume();
+    current = order[born];
+    switch_to(fresh_fiber());
 }
 
 void run_threads() {
@@ -274,11 +276,13 @@ void run_threads() {
         __tsan_release(&ends);
         threads[current].state = done;
         finished++;
-#ifndef EMULATOR_THREAD
+#ifdef EMULATOR_THREAD
+        go_on();
+#else
         if (begin_next()) continue;   // on the same stack
         idle[idle_count++] = running;
+        resume();
 #endif
-        go_on();
     }
 }
 

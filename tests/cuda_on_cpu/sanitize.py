@@ -5,6 +5,7 @@ block and between blocks, whatever order the threads happened to run in. Address
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -14,6 +15,7 @@ import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +62,6 @@ PLANTED: dict[str, tuple[str, str, int, int, int]] = {
         __syncthreads();
         out[0] = p[n - 92];""", 1, 1, 0),
 }
-SMALL = (1, 37)
 
 
 def _text(body: str) -> str:
@@ -91,19 +92,39 @@ def _say(what: str) -> None:
     print(f"{MARK} {what}", file=sys.stderr, flush=True)
 
 
-def _compile_all(names: Sequence[str]) -> None:
+def _wanted(name: str, dtypes: Sequence[str]) -> list[str]:
+    """The dtypes to run a kernel with: of the floating ones those asked for, all others."""
+    from .cases import CASES, DTYPES
+    return [d for d in CASES[name][0] if d in dtypes or d not in DTYPES]
+
+
+class _Nothing:
+    """Stands for a function that is only to be compiled."""
+
+    max_dynamic_shared_size_bytes = 0
+
+    def __call__(self, *args: Any, **options: Any) -> None:
+        pass
+
+
+def _compile(names: Sequence[str], dtypes: Sequence[str], sizes: Sequence[int]) -> None:
     """All libraries are loaded before the first report, as sanitizers name the lines of those only."""
     from tensorlite.kernels import load
-    from tensorlite.kernels._cuda import Source
 
-    from .guarded import runtime
+    from . import RawModule, guarded
+    from .cases import CASES, CudaRun, small
+    modules = [RawModule(code=text) for text, *_ in planted(build.sanitizer()).values()]
+    recording, sources = guarded.runtime(), set()
+    recording.function = lambda source, entry: sources.add(source) or _Nothing()   # type: ignore[method-assign,func-returns-value]
     for name in names:
-        load(name).cuda   # noqa: B018  its sources become known
-    sources = list({s.text: s for s in Source.known}.values())
-    sources += [Source(None, "planted", text=text) for text, *_ in planted(build.sanitizer()).values()]
+        for dtype in _wanted(name, dtypes):
+            for n in sizes:
+                with contextlib.suppress(Exception):   # what it stumbles over is seen when it runs
+                    small(name, n, dtype, [CudaRun(load(name), recording)])
+    modules += [guarded.runtime().module(source) for source in sources]
     build.runtime(build.sanitizer())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda source: runtime().module(source).compile(), sources))
+        list(pool.map(RawModule.compile, modules))
 
 
 def _run_planted() -> None:
@@ -114,7 +135,7 @@ def _run_planted() -> None:
         function((grid,), (threads,), (np.zeros(100, np.float32), np.ones(100, np.float32), 100), shared_mem=shared)
 
 
-def _run_kernels(names: Sequence[str], sizes: Sequence[int]) -> None:
+def _run_kernels(names: Sequence[str], dtypes: Sequence[str], sizes: Sequence[int]) -> None:
     from tensorlite.kernels import load
 
     from . import cupy
@@ -122,7 +143,7 @@ def _run_kernels(names: Sequence[str], sizes: Sequence[int]) -> None:
     from .guarded import exact, runtime
     with cupy.cuda.using_allocator(exact):
         for name in names:
-            for dtype in CASES[name][0]:
+            for dtype in _wanted(name, dtypes):
                 for n in sizes:
                     _say(name)
                     try:
@@ -158,9 +179,9 @@ def _environment(sanitizer: str) -> dict[str, str]:
                          "PYTHONPATH": os.pathsep.join(p for p in paths if p), "OPENBLAS_NUM_THREADS": "1"}
 
 
-def report(sanitizer: str, names: Sequence[str], sizes: Sequence[int] = SMALL) -> dict[str, list[str]]:
+def report(sanitizer: str, names: Sequence[str], dtypes: Sequence[str], sizes: Sequence[int]) -> dict[str, list[str]]:
     """What the sanitizer found, for each kernel of ``names`` and for each of the planted faults."""
-    command = [sys.executable, "-m", "cuda_on_cpu.sanitize", ",".join(map(str, sizes)), *names]
+    command = [sys.executable, "-m", "cuda_on_cpu.sanitize", ",".join(names), ",".join(dtypes), ",".join(map(str, sizes))]
     done = subprocess.run(command, env=_environment(sanitizer), capture_output=True, text=True, errors="replace")
     out: dict[str, list[str]] = {}
     first, *sections = re.split(rf"^{MARK} ", done.stderr, flags=re.MULTILINE)
@@ -173,8 +194,13 @@ def report(sanitizer: str, names: Sequence[str], sizes: Sequence[int] = SMALL) -
     return out
 
 
-if __name__ == "__main__":
-    _compile_all(sys.argv[2:])
+def main(names: list[str], dtypes: list[str], sizes: list[int]) -> None:
+    _compile(names, dtypes, sizes)
     _run_planted()
-    _run_kernels(sys.argv[2:], [int(n) for n in sys.argv[1].split(",")])
+    _run_kernels(names, dtypes, sizes)
     _say("end")
+
+
+if __name__ == "__main__":
+    _names, _dtypes, _sizes = (given.split(",") for given in sys.argv[1:])
+    main([n for n in _names if n], _dtypes, [int(n) for n in _sizes])

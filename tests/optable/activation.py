@@ -79,7 +79,7 @@ ROWS = [
     row("elu", _elu, {}, {"alpha": 0.5}, covers=("elu",)),
     row("selu", lambda x: SCALE * _elu(x, ALPHA)),
     row("celu", lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x / alpha)), {}, {"alpha": 2.0}),
-    row("gelu", _gelu, {}, {"approximate": "tanh"}, covers=("gelu", "gelu_tanh"), dtypes=HALF),
+    row("gelu", _gelu, {}, {"approximate": "tanh"}, covers=("gelu", "gelu_tanh", "activation_backward"), dtypes=HALF),
     row("silu", lambda x: x * _sigmoid(x), covers=("silu",), dtypes=HALF),
     row("mish", lambda x: x * np.tanh(np.logaddexp(0, x))),
     row("softplus", _softplus, {}, {"beta": 2.0}, {"threshold": 1.0}, covers=("softplus",), dtypes=HALF),

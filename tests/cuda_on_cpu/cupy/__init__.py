@@ -1,7 +1,8 @@
 """A strict stand-in for CuPy on machines without a GPU: what CuPy has, and no more, over NumPy arrays.
 
-Its public names are those of ``names_13.json`` or ``names_14.json``; a name that CuPy has and the stand-in does not raises
-``NotImplementedError``. It refuses what CuPy refuses, and does what CuPy does where NumPy does otherwise; ``observed.json`` holds what
+Its public names are those of CuPy 13 or 14; a name that CuPy has and the stand-in does not raises
+``NotImplementedError``. It refuses what CuPy refuses,
+and does what CuPy does where NumPy does otherwise; ``../cupy_facts`` holds what
 CuPy itself did. ``_machine.machine`` tells tests what made the host wait, and what was asked of which stream.
 """
 from __future__ import annotations
@@ -12,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from . import _functions, _machine, cuda
+from . import _creation, _functions, _machine, cuda
 from ._array import ndarray
 from ._names import FULL_VERSION, NAMES, VERSION
 from ._ufunc import ufunc
 
 __version__ = FULL_VERSION
-_CONSTANTS = {"Inf": np.inf, "Infinity": np.inf, "NAN": np.nan, "NINF": -np.inf, "NaN": np.nan, "PINF": np.inf, "NZERO": -0.0, "PZERO": 0.0,
-              "infty": np.inf, "e": np.e, "euler_gamma": np.euler_gamma, "inf": np.inf, "nan": np.nan, "newaxis": None, "pi": np.pi}
+_CONSTANTS = {"Inf": np.inf, "Infinity": np.inf, "NAN": np.nan, "NINF": -np.inf, "NaN": np.nan, "PINF": np.inf, "NZERO": -0.0,
+              "PZERO": 0.0, "infty": np.inf, "e": np.e, "euler_gamma": np.euler_gamma, "inf": np.inf, "nan": np.nan,
+              "newaxis": None, "pi": np.pi}
 _OF_NUMPY = ("dtype", "finfo", "iinfo", "promote_types", "issubdtype", "broadcast_shapes", "set_printoptions", "get_printoptions",
              "printoptions", "s_", "index_exp", "ndindex", "min_scalar_type")
 
@@ -32,7 +34,7 @@ def _submodule(path: str, numpy_module: Any) -> SimpleNamespace:
 
 def _fill() -> None:
     mine = globals()
-    functions = vars(_functions)
+    functions = vars(_creation) | vars(_functions)
     for name in NAMES["cupy"]:
         if name in _functions.UFUNC:
             mine[name] = _functions.UFUNC[name]
@@ -42,7 +44,7 @@ def _fill() -> None:
             mine[name] = _CONSTANTS[name]
         elif getattr(functions.get(name), "__module__", "").startswith((__name__, "numpy")) and callable(functions[name]):
             mine[name] = functions[name]
-        elif name in _OF_NUMPY or isinstance(found := vars(np).get(name), type) and issubclass(found, np.generic):
+        elif name in _OF_NUMPY or (isinstance(found := vars(np).get(name), type) and issubclass(found, np.generic)):
             mine[name] = getattr(np, name)
 
 
@@ -59,7 +61,7 @@ def is_available() -> bool:
 
 
 def dispatch(function: Any, args: Any, kwargs: Any) -> Any:
-    """What NumPy's function does with a CuPy array: what CuPy's function of that name does; None or NotImplemented without one."""
+    """What NumPy's function does with a CuPy array: what CuPy's of that name does; None or NotImplemented without one."""
     module = getattr(function, "__module__", None) or "numpy"
     owner = linalg if module == "numpy.linalg" else fft if module == "numpy.fft" else sys.modules[__name__]
     found = getattr(owner, function.__name__, None)

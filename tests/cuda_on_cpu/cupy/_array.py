@@ -19,6 +19,9 @@ def quietly(function: Any, *args: Any, **options: Any) -> Any:
     return function(*args, **options)
 
 
+IMPLICIT = "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly."
+
+
 # ---- making -----------------------------------------------------------------------------------------------------------------
 
 def new(array: Any) -> ndarray:
@@ -57,13 +60,11 @@ def wrap(result: Any, *inputs: ndarray) -> Any:
         return new(result)
     if isinstance(result, np.generic):
         return new(np.asarray(result))
-    if isinstance(result, tuple | list):
-        return type(result)(wrap(r, *inputs) for r in result) if type(result) in (tuple, list) else tuple(wrap(r, *inputs) for r in result)
-    return result
+    return type(result)(wrap(r, *inputs) for r in result) if type(result) in (tuple, list) else result
 
 
 def supported(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    if dtype.char in "?bhilqBHILQefdFD" and dtype.isnative or VERSION >= 14 and dtype.name == "bfloat16":
+    if (dtype.char in "?bhilqBHILQefdFD" and dtype.isnative) or (VERSION >= 14 and dtype.name == "bfloat16"):
         return dtype
     raise ValueError(f"Unsupported dtype {dtype}")
 
@@ -169,8 +170,8 @@ def index(shape: tuple[int, ...], key: Any) -> tuple[Any, list[Any]]:
             if not a.size and isinstance(k, list | tuple):
                 keys[i] = a.astype(np.int32)
             elif a.dtype.kind not in "iufcb":
-                raise IndexError("only integers, slices (`:`), ellipsis (`...`),numpy.newaxis (`None`) and integer or boolean arrays are "
-                                 "valid indices")
+                raise IndexError("only integers, slices (`:`), ellipsis (`...`),numpy.newaxis (`None`) and integer or boolean "
+                                 "arrays are valid indices")
         if keys[i].dtype.kind not in "iub":
             raise IndexError(f"arrays used as indices must be of integer or boolean type. (actual: {keys[i].dtype.type})")
         arrays.append(keys[i])
@@ -223,7 +224,7 @@ def put(target: np.ndarray[Any, Any], key: Any, value: np.ndarray[Any, Any]) -> 
 class ndarray:
     """See the module. ``_a`` is the NumPy array, ``_mem`` the memory it lies in."""
 
-    __slots__ = ("_a", "_mem", "base", "__weakref__")
+    __slots__ = ("__weakref__", "_a", "_mem", "base")
     __array_priority__ = 100
     __hash__ = None   # type: ignore[assignment]
     _a: np.ndarray[Any, Any]
@@ -357,7 +358,7 @@ class ndarray:
     # ---- to the host ----------------------------------------------------------------------------------------------------------
 
     def __array__(self, dtype: Any = None) -> Any:
-        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly.")
+        raise TypeError(IMPLICIT)
 
     def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> Any:
         here(self)
@@ -373,7 +374,8 @@ class ndarray:
         if out.dtype != self.dtype or out.shape != self.shape:
             raise (TypeError if out.dtype != self.dtype else ValueError)(
                 f"out has dtype {out.dtype} and shape {out.shape}, expected {self.dtype} and {self.shape}")
-        if not (out.flags.c_contiguous and self._a.flags.c_contiguous or out.flags.f_contiguous and self._a.flags.f_contiguous):
+        mine, given = self._a.flags, out.flags
+        if not ((mine.c_contiguous and given.c_contiguous) or (mine.f_contiguous and given.f_contiguous)):
             raise RuntimeError("`out` cannot be specified when copying to non-contiguous ndarray")
         out[...] = self._a
         return out
@@ -501,7 +503,7 @@ class ndarray:
                 raise ValueError("non-scalar cupy.ndarray cannot be used for fill")
             here(self)[...] = cast(here(value), self.dtype)
             return
-        if isinstance(value, np.ndarray | list | tuple) and np.ndim(value):
+        if isinstance(value, np.ndarray if VERSION < 14 else np.ndarray | list | tuple) and np.ndim(value):
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         if VERSION < 14 and not isinstance(value, int | float | complex | np.generic | np.ndarray):
             raise TypeError(f"Unsupported type {type(value)}")

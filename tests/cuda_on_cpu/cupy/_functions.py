@@ -1,4 +1,4 @@
-"""CuPy's functions of arrays, with its signatures. A name that only one version has is taken up by that version alone (``__init__``)."""
+"""CuPy's functions of arrays, with its signatures. What only one version has is taken up by that version alone (``__init__``)."""
 from __future__ import annotations
 
 import builtins
@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _machine
-from ._array import broadcast, cast, here, hidden, ndarray, new, quietly, supported, view, wrap
+from ._array import broadcast, cast, here, hidden, ndarray, new, quietly, view, wrap
+from ._creation import (
+    an_array,
+    array,
+    asarray,
+    only_an_array,
+)
 from ._machine import machine
 from ._methods import UFUNC, call, in_range, into, product
 from ._methods import where as _where
@@ -19,93 +25,78 @@ from ._names import NAMES, VERSION
 __all__ = ["PLAIN", "UFUNC", "plain"]
 
 
-def _array(a: Any) -> Any:
-    """CuPy calls a method of the argument: lists have none. It would let NumPy's arrays slip through unseen; here they are refused."""
-    if type(a) is ndarray:
-        return a
-    if isinstance(a, np.ndarray | np.generic):
-        raise TypeError(f"Unsupported type {type(a)}")
-    raise AttributeError(f"{type(a).__name__!r} object is not an array")
-
-
-def _typed(a: Any) -> Any:
-    if type(a) is not ndarray:
-        raise TypeError(f"'a' must be a cupy.ndarray object, not {type(a)}")
-    return a
-
-
 # ---- the functions that call a method -----------------------------------------------------------------------------------------
 
 def sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _array(a).sum(axis, dtype, out, keepdims)
+    return an_array(a).sum(axis, dtype, out, keepdims)
 
 
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _array(a).prod(axis, dtype, out, keepdims)
+    return an_array(a).prod(axis, dtype, out, keepdims)
 
 
 def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _array(a).mean(axis, dtype, out, keepdims)
+    return an_array(a).mean(axis, dtype, out, keepdims)
 
 
 def max(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _array(a).max(axis, out, keepdims)
+    return an_array(a).max(axis, out, keepdims)
 
 
 def min(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _array(a).min(axis, out, keepdims)
+    return an_array(a).min(axis, out, keepdims)
 
 
 def all(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _typed(a).all(axis, out, keepdims)
+    return only_an_array(a).all(axis, out, keepdims)
 
 
 def any(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _typed(a).any(axis, out, keepdims)
+    return only_an_array(a).any(axis, out, keepdims)
 
 
 def argmax(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _array(a).argmax(axis=axis, dtype=dtype, out=out, keepdims=keepdims)
+    return an_array(a).argmax(axis=axis, dtype=dtype, out=out, keepdims=keepdims)
 
 
 def argmin(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _array(a).argmin(axis=axis, dtype=dtype, out=out, keepdims=keepdims)
+    return an_array(a).argmin(axis=axis, dtype=dtype, out=out, keepdims=keepdims)
 
 
 def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    return _array(a).var(axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims)
+    return an_array(a).var(axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims)
 
 
 def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    return _array(a).std(axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims)
+    return an_array(a).std(axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims)
 
 
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    return _array(a).ptp(axis=axis, out=out, keepdims=keepdims)
+    return an_array(a).ptp(axis=axis, out=out, keepdims=keepdims)
 
 
 def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    return _typed(a).cumsum(axis, dtype, out)
+    return only_an_array(a).cumsum(axis, dtype, out)
 
 
 def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    return _typed(a).cumprod(axis, dtype, out)
+    return only_an_array(a).cumprod(axis, dtype, out)
 
 
 def nonzero(a: Any) -> Any:
-    return _array(a).nonzero()
+    return an_array(a).nonzero()
 
 
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None) -> Any:
-    return _array(a).take(indices, axis, out)
+    return an_array(a).take(indices, axis, out)
 
 
 def put(a: Any, ind: Any, v: Any, mode: str = "wrap") -> None:
-    _array(a).put(ind, v, mode=mode)
+    an_array(a).put(ind, v, mode=mode)
 
 
 def sort(a: Any, axis: Any = -1, kind: Any = None) -> Any:
-    a = _typed(a)
+    a = only_an_array(a)
     if kind not in (None, "stable"):
         raise ValueError("kind can only be None or 'stable'")
     if axis is None:
@@ -119,20 +110,20 @@ def sort(a: Any, axis: Any = -1, kind: Any = None) -> Any:
 
 
 def argsort(a: Any, axis: Any = -1, kind: Any = None) -> Any:
-    a = _typed(a)
+    a = only_an_array(a)
     if kind not in (None, "stable"):
         raise ValueError("kind can only be None or 'stable'")
     return a.ravel().argsort() if axis is None else a.argsort(axis)
 
 
 def partition(a: Any, kth: Any, axis: Any = -1) -> Any:
-    found = _array(a).flatten() if axis is None else _array(a).copy()
+    found = an_array(a).flatten() if axis is None else an_array(a).copy()
     found.partition(kth, -1 if axis is None else axis)
     return found
 
 
 def argpartition(a: Any, kth: Any, axis: Any = -1) -> Any:
-    found = (_array(a).ravel() if axis is None else _array(a)).argpartition(kth, -1 if axis is None else axis)
+    found = (an_array(a).ravel() if axis is None else an_array(a)).argpartition(kth, -1 if axis is None else axis)
     return hidden(found._a)
 
 
@@ -143,51 +134,51 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
 
 
 def reshape(a: Any, newshape: Any, order: str = "C", **more: Any) -> Any:
-    return _array(a).reshape(newshape, order=order, **more)
+    return an_array(a).reshape(newshape, order=order, **more)
 
 
 def ravel(a: Any, order: str = "C") -> Any:
-    return _array(a).ravel(order)
+    return an_array(a).ravel(order)
 
 
 def transpose(a: Any, axes: Any = None) -> Any:
-    return _array(a).transpose(axes)
+    return an_array(a).transpose(axes)
 
 
 def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
-    return _array(a).swapaxes(axis1, axis2)
+    return an_array(a).swapaxes(axis1, axis2)
 
 
 def squeeze(a: Any, axis: Any = None) -> Any:
-    return _array(a).squeeze(axis)
+    return an_array(a).squeeze(axis)
 
 
 def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
-    return _array(a).repeat(repeats, axis)
+    return an_array(a).repeat(repeats, axis)
 
 
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return _array(a).diagonal(offset, axis1, axis2)
+    return an_array(a).diagonal(offset, axis1, axis2)
 
 
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
-    return _array(a).trace(offset, axis1, axis2, dtype, out)
+    return an_array(a).trace(offset, axis1, axis2, dtype, out)
 
 
 def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
-    return _array(a).round(decimals, out)
+    return an_array(a).round(decimals, out)
 
 
 def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
-    return _array(a).compress(condition, axis, out)
+    return an_array(a).compress(condition, axis, out)
 
 
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
-    return _array(a).choose(choices, out, mode)
+    return an_array(a).choose(choices, out, mode)
 
 
 def copy(a: Any, order: str = "K") -> Any:
-    return _array(a).copy(order)
+    return an_array(a).copy(order)
 
 
 def real(val: Any) -> Any:
@@ -196,173 +187,6 @@ def real(val: Any) -> Any:
 
 def imag(val: Any) -> Any:
     return val.imag if type(val) is ndarray else new(np.asarray(val)).imag
-
-
-# ---- making arrays -----------------------------------------------------------------------------------------------------------
-
-def array(obj: Any, dtype: Any = None, copy: bool = True, order: Any = "K", subok: bool = False, ndmin: int = 0, *,
-          blocking: bool = False) -> ndarray:
-    if subok:
-        raise NotImplementedError
-    dtype = None if dtype is None else supported(np.dtype(dtype))
-    order = order or "K"
-    if type(obj) is ndarray:
-        found = obj.astype(obj.dtype if dtype is None else dtype, order, copy=copy)
-        return found if found.ndim >= ndmin else new(found._a.reshape((1,) * (ndmin - found.ndim) + found.shape).copy())
-    if isinstance(obj, list | tuple) and (leaves := list(_leaves(obj))) and builtins.any(type(x) is ndarray for x in leaves):
-        if not builtins.all(type(x) is ndarray for x in leaves):
-            raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array "
-                            "explicitly.")
-        machine.record("concatenate")
-        found = hidden(np.array(_hosts(obj)))
-        return found if dtype is None else found.astype(dtype)
-    host = np.array(obj, dtype=dtype, order=order, ndmin=ndmin)   # type: ignore[call-overload]
-    host = host if host.dtype.isnative else host.astype(host.dtype.newbyteorder("="))
-    supported(host.dtype)
-    if blocking:
-        machine.wait("copy of a host array")
-    machine.record("copy of a host array")
-    return new(host)
-
-
-def _leaves(obj: Any) -> Any:
-    for x in obj:
-        if isinstance(x, list | tuple):
-            yield from _leaves(x)
-        else:
-            yield x
-
-
-def _hosts(obj: Any) -> Any:
-    return [_hosts(x) if isinstance(x, list | tuple) else here(x) for x in obj]
-
-
-if VERSION >= 14:
-    def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False) -> ndarray:
-        if copy is False and type(a) is ndarray and dtype is not None and np.dtype(dtype) != a.dtype:
-            raise ValueError("Unable to avoid copy while creating an array as requested.")
-        return array(a, dtype, bool(copy), order, blocking=blocking)
-else:
-    def asarray(a: Any, dtype: Any = None, order: Any = None, *, blocking: bool = False) -> ndarray:   # type: ignore[misc]
-        return array(a, dtype, False, order, blocking=blocking)
-
-
-def ascontiguousarray(a: Any, dtype: Any = None) -> ndarray:
-    return _laid_out(a, dtype, "C")
-
-
-def asfortranarray(a: Any, dtype: Any = None) -> ndarray:
-    return _laid_out(a, dtype, "F")
-
-
-def _laid_out(a: Any, dtype: Any, order: str) -> ndarray:
-    if type(a) is not ndarray:
-        raise TypeError(f"Argument 'a' has incorrect type (expected cupy._core.core._ndarray_base, got {type(a).__name__})")
-    a = a.reshape(1) if a.ndim == 0 else a
-    return a.astype(a.dtype if dtype is None else dtype, order, copy=False)   # type: ignore[no-any-return]
-
-
-def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> Any:
-    if type(a) is ndarray:
-        return a.get(stream=stream, order=order, out=out, blocking=blocking)
-    found = np.asarray(a, order=order)   # type: ignore[call-overload]
-    if out is None:
-        return found
-    out[...] = found
-    return out
-
-
-def empty(shape: Any, dtype: Any = float, order: Any = "C") -> ndarray:
-    if type(order) is not tuple:
-        return ndarray(shape, dtype, order=order)
-    size = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))   # strides, from the functions for arrays like another
-    return ndarray(shape, dtype, _machine.get_allocator()(size), order)
-
-
-def zeros(shape: Any, dtype: Any = float, order: Any = "C") -> ndarray:
-    return _filled(shape, dtype, order, 0)
-
-
-def ones(shape: Any, dtype: Any = float, order: Any = "C") -> ndarray:
-    return _filled(shape, dtype, order, 1)
-
-
-def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C") -> ndarray:
-    if dtype is None:
-        dtype = fill_value.dtype if hasattr(fill_value, "dtype") else np.array(fill_value).dtype
-    return _filled(shape, dtype, order, fill_value)
-
-
-def _filled(shape: Any, dtype: Any, order: Any, value: Any) -> ndarray:
-    made = empty(shape, dtype, order)
-    if type(value) is ndarray and value.ndim:
-        made[...] = value
-    else:
-        made.fill(np.array(value, made.dtype) if isinstance(value, int) and made.dtype.kind in "iu" else value)
-    return made
-
-
-def _like(a: Any, dtype: Any, order: Any, shape: Any) -> tuple[Any, Any, Any]:
-    a = _array(a)
-    order = order or "K"
-    if order == "K" and shape is None and not a.flags.forc:
-        order = tuple(np.empty_like(a._a).strides[i] // a.itemsize * np.dtype(dtype or a.dtype).itemsize for i in range(a.ndim))
-    elif order in "AK":
-        order = "F" if a.flags.fnc else "C"
-    return a.shape if shape is None else shape, a.dtype if dtype is None else dtype, order
-
-
-def empty_like(prototype: Any, dtype: Any = None, order: Any = "K", subok: Any = None, shape: Any = None) -> ndarray:
-    shape, dtype, order = _like(prototype, dtype, order, shape)
-    return empty(shape, dtype, order)
-
-
-def zeros_like(a: Any, dtype: Any = None, order: Any = "K", subok: Any = None, shape: Any = None) -> ndarray:
-    shape, dtype, order = _like(a, dtype, order, shape)
-    return _filled(shape, dtype, order, 0)
-
-
-def ones_like(a: Any, dtype: Any = None, order: Any = "K", subok: Any = None, shape: Any = None) -> ndarray:
-    shape, dtype, order = _like(array(a) if isinstance(a, np.ndarray) else a, dtype, order, shape)
-    return _filled(shape, dtype, order, 1)
-
-
-def full_like(a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: Any = None, shape: Any = None) -> ndarray:
-    shape, dtype, order = _like(a, dtype, order, shape)
-    return _filled(shape, dtype, order, fill_value)
-
-
-def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> ndarray:
-    values = [v.item() if type(v) is ndarray else v for v in (start, stop, step)]
-    start, stop = (0, values[0]) if stop is None else values[:2]
-    machine.record("arange")
-    if dtype is not None and np.dtype(dtype).kind in "fVb":
-        wide = np.arange(start, stop, values[2])
-        if np.dtype(dtype).kind == "b" and wide.size > 2:
-            raise TypeError("no fill-function for data-type.")
-        return new(cast(wide, dtype))
-    return new(np.arange(start, stop, values[2], dtype=dtype))
-
-
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0) -> Any:
-    values = [here(v) if type(v) is ndarray else v for v in (start, stop)]
-    machine.record("linspace")
-    found = np.linspace(values[0], values[1], num, endpoint, True, dtype, axis)
-    return (new(found[0]), float(found[1])) if retstep else new(found[0])
-
-
-def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = float, order: Any = "C") -> ndarray:
-    machine.record("eye")
-    return new(np.eye(N, M, k, supported(np.dtype(dtype)), order))
-
-
-def identity(n: int, dtype: Any = float) -> ndarray:
-    return eye(n, dtype=dtype)
-
-
-def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = float) -> ndarray:
-    machine.record("tri")
-    return new(np.tri(N, M, k, dtype))
 
 
 def tril(m: Any, k: int = 0) -> Any:
@@ -395,7 +219,8 @@ def concatenate(tup: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, 
 def stack(tup: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     arrays = _joined(tup)
     machine.record("stack")
-    return into(new(np.ascontiguousarray(np.stack(arrays, axis, dtype=dtype, casting=casting))), out)   # type: ignore[call-overload]
+    made = np.stack(arrays, axis, dtype=dtype, casting=casting)   # type: ignore[call-overload]
+    return into(new(np.ascontiguousarray(made)), out)
 
 
 def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
@@ -407,16 +232,16 @@ def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
 
 
 def moveaxis(a: Any, source: Any, destination: Any) -> Any:
-    return view(np.moveaxis(_array(a)._a, source, destination), a)
+    return view(np.moveaxis(an_array(a)._a, source, destination), a)
 
 
 def expand_dims(a: Any, axis: Any) -> Any:
-    return view(np.expand_dims(_array(a)._a, axis), a)
+    return view(np.expand_dims(an_array(a)._a, axis), a)
 
 
 def broadcast_to(array: Any, shape: Any) -> Any:
     if type(array) is not ndarray:
-        raise TypeError(f"Argument 'array' has incorrect type (expected cupy._core.core._ndarray_base, got {type(array).__name__})")
+        raise TypeError(f"Argument 'array' has incorrect type (expected _ndarray_base, got {type(array).__name__})")
     made = np.broadcast_to(array._a, shape)
     if shape == array.shape:
         return array
@@ -424,7 +249,7 @@ def broadcast_to(array: Any, shape: Any) -> Any:
 
 
 def broadcast_arrays(*args: Any) -> Any:
-    shape = broadcast(*[_array(a).shape for a in args])
+    shape = broadcast(*[an_array(a).shape for a in args])
     found = [broadcast_to(a, shape) for a in args]
     return tuple(found) if VERSION >= 14 else found
 
@@ -434,19 +259,19 @@ def diag(v: Any, k: int = 0) -> Any:
 
 
 def flip(a: Any, axis: Any = None) -> Any:
-    return call("flip", np.flip, _array(a), axis=axis)
+    return call("flip", np.flip, an_array(a), axis=axis)
 
 
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if type(shift) is ndarray:
         machine.wait("roll")
         shift = shift._a.tolist()
-    found = call("roll", np.roll, _array(a), shift=shift, axis=axis)
+    found = call("roll", np.roll, an_array(a), shift=shift, axis=axis)
     return hidden(found._a) if axis is None else found
 
 
 def take_along_axis(a: Any, indices: Any, axis: Any) -> Any:
-    a, indices = _array(a), _array(indices)
+    a, indices = an_array(a), an_array(indices)
     if indices.dtype.kind not in "iu":
         raise IndexError("`indices` must be an integer array")
     if axis is None:
@@ -482,27 +307,27 @@ def matmul(*args: Any, **options: Any) -> Any:
 
 
 def dot(a: Any, b: Any, out: Any = None) -> Any:
-    return _array(a).dot(b, out)
+    return an_array(a).dot(b, out)
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    return call("tensordot", product(np.tensordot), _array(a), _array(b), axes=axes)
+    return call("tensordot", product(np.tensordot), an_array(a), an_array(b), axes=axes)
 
 
 def einsum(*operands: Any, **kwargs: Any) -> Any:
     if type(operands[0]) is not str:
         raise TypeError("the stand-in takes einsum with a string of subscripts")
-    found = call("einsum", np.einsum, operands[0], *[_array(a) for a in operands[1:]], **kwargs)
+    found = call("einsum", np.einsum, operands[0], *[an_array(a) for a in operands[1:]], **kwargs)
     return found if found.base is not None else hidden(found._a)
 
 
-# ---- with a result whose size depends on values: the host waits -----------------------------------------------------------------
+# ---- with a result whose size depends on values: the host waits --------------------------------------------------------------
 
 def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False, axis: Any = None, *,
            equal_nan: bool = True) -> Any:
     machine.wait("unique")
-    found = call("unique", np.unique, _array(ar), return_index=return_index, return_inverse=return_inverse, return_counts=return_counts,
-                 axis=axis, equal_nan=equal_nan)
+    found = call("unique", np.unique, an_array(ar), return_index=return_index, return_inverse=return_inverse,
+                 return_counts=return_counts, axis=axis, equal_nan=equal_nan)
     if return_inverse:
         found = list(found)
         at = 2 if return_index else 1
@@ -547,16 +372,16 @@ def unique_values(x: Any) -> Any:
 
 def argwhere(a: Any) -> Any:
     machine.wait("argwhere")
-    return call("argwhere", np.argwhere, _array(a))
+    return call("argwhere", np.argwhere, an_array(a))
 
 
 def flatnonzero(a: Any) -> Any:
-    return _array(a).ravel().nonzero()[0]
+    return an_array(a).ravel().nonzero()[0]
 
 
 def bincount(x: Any, weights: Any = None, minlength: Any = None) -> Any:
     machine.wait("bincount")
-    return call("bincount", np.bincount, _array(x), *([] if weights is None else [_array(weights)]), minlength=minlength or 0)
+    return call("bincount", np.bincount, an_array(x), *([] if weights is None else [an_array(weights)]), minlength=minlength or 0)
 
 
 # ---- others ------------------------------------------------------------------------------------------------------------------
@@ -616,7 +441,7 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
 
 
 def size(a: Any, axis: Any = None) -> int:
-    return int(np.size(_array(a)._a, axis))
+    return int(np.size(an_array(a)._a, axis))
 
 
 def shape(a: Any) -> Any:
@@ -640,7 +465,7 @@ def isrealobj(x: Any) -> bool:
 
 
 def putmask(a: Any, mask: Any, values: Any) -> None:
-    a[...] = _where(_array(mask), values, a)
+    a[...] = _where(an_array(mask), values, a)
 
 
 def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
@@ -666,13 +491,13 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 
 def clip(a: Any, a_min: Any, a_max: Any, out: Any = None) -> Any:
-    return _array(a).clip(a_min, a_max, out)
+    return an_array(a).clip(a_min, a_max, out)
 
 
 # ---- 14 only -------------------------------------------------------------------------------------------------------------------
 
 def astype(x: Any, dtype: Any, copy: bool = True, *, device: Any = None) -> Any:
-    return _array(x).astype(dtype, copy=copy)
+    return an_array(x).astype(dtype, copy=copy)
 
 
 def matrix_transpose(x: Any) -> Any:
@@ -686,14 +511,15 @@ isdtype = np.isdtype
 amax, amin, round, asanyarray, row_stack = max, min, around, asarray, vstack
 
 # functions of arrays that need no more than their contents, under CuPy's signature
-PLAIN = ("angle", "append", "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "average", "column_stack", "convolve", "correlate",
-         "corrcoef", "count_nonzero", "cov", "cross", "cumulative_prod", "cumulative_sum", "diag_indices", "diagflat", "diff", "digitize",
-         "dsplit", "dstack", "ediff1d", "extract", "fliplr", "flipud", "gradient", "histogram", "hsplit", "indices", "inner", "interp",
-         "iscomplex", "isclose", "isin", "isneginf", "isposinf", "isreal", "ix_", "kron", "lexsort", "logspace", "median", "meshgrid",
-         "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanprod", "nanstd", "nansum",
-         "nanvar", "outer", "packbits", "pad", "percentile", "polyval", "quantile", "ravel_multi_index", "rollaxis", "rot90", "select",
-         "setdiff1d", "split", "tile", "trapezoid", "tril_indices", "trim_zeros", "triu_indices", "union1d", "unpackbits",
-         "unravel_index", "unwrap", "vander", "vdot", "vsplit")
+PLAIN = ("angle", "append", "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "average", "column_stack", "convolve",
+         "correlate", "corrcoef", "count_nonzero", "cov", "cross", "cumulative_prod", "cumulative_sum", "diag_indices",
+         "diagflat", "diff", "digitize", "dsplit", "dstack", "ediff1d", "extract", "fliplr", "flipud", "gradient", "histogram",
+         "hsplit", "indices", "inner", "interp", "iscomplex", "isclose", "isin", "isneginf", "isposinf", "isreal", "ix_",
+         "kron", "lexsort", "logspace", "median", "meshgrid", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax",
+         "nanmean", "nanmedian", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "outer", "packbits", "pad", "percentile",
+         "polyval", "quantile", "ravel_multi_index", "rollaxis", "rot90", "select", "setdiff1d", "split", "tile", "trapezoid",
+         "tril_indices", "trim_zeros", "triu_indices", "union1d", "unpackbits", "unravel_index", "unwrap", "vander", "vdot",
+         "vsplit")
 _WAIT = ("average", "digitize", "extract", "histogram", "interp", "setdiff1d", "trim_zeros", "union1d")
 _HIDDEN = ("append", "cumulative_sum", "isin", "kron", "percentile", "quantile", "tile")
 _OF_HOST = ("column_stack", "dstack")   # these take what is on the host, and copy it

@@ -60,7 +60,7 @@ class OutOfMemoryError(MemoryError):
 
     def __init__(self, size: int, total: int, limit: int = 0) -> None:
         text = f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes"
-        super().__init__(text + (f", limit set to: {limit:,} bytes)." if limit else ").")) 
+        super().__init__(text + (f", limit set to: {limit:,} bytes)." if limit else ")."))
 
 
 # ---- devices ---------------------------------------------------------------------------------------------------------------
@@ -73,8 +73,8 @@ ATTRIBUTES = {   # of an H200
     "GlobalMemoryBusWidth": 6144, "L2CacheSize": 62914560, "MaxThreadsPerMultiProcessor": 2048, "ComputeCapabilityMajor": 9,
     "ComputeCapabilityMinor": 0, "StreamPrioritiesSupported": 1, "MaxSharedMemoryPerMultiprocessor": 233472,
     "MaxRegistersPerMultiprocessor": 65536, "ManagedMemory": 1, "ConcurrentManagedAccess": 1, "CooperativeLaunch": 1,
-    "MaxSharedMemoryPerBlockOptin": 232448, "HostRegisterSupported": 1, "PageableMemoryAccess": 0, "ReservedSharedMemoryPerBlock": 1024,
-    "MaxBlocksPerMultiprocessor": 32,
+    "MaxSharedMemoryPerBlockOptin": 232448, "HostRegisterSupported": 1, "PageableMemoryAccess": 0,
+    "ReservedSharedMemoryPerBlock": 1024, "MaxBlocksPerMultiprocessor": 32,
 }
 
 
@@ -138,7 +138,7 @@ class Device:
 class Memory:
     """A block of a device's memory: owned bytes of the host, given back to its pool when nothing refers to it."""
 
-    __slots__ = ("size", "device_id", "_held", "_pool", "_guard", "__weakref__")
+    __slots__ = ("__weakref__", "_guard", "_held", "_pool", "device_id", "size")
 
     def __init__(self, size: int, held: Any, pool: MemoryPool | None, guard: Any = None) -> None:
         self.size, self._held, self._pool, self._guard = -(-size // UNIT) * UNIT, held, pool, guard
@@ -225,7 +225,7 @@ class MemoryPointer:
 
 
 class MemoryPool:
-    """Accounts for memory as CuPy's pool does: rounded up to 512 bytes, kept when freed, reused where a free block is large enough."""
+    """Accounts for memory as CuPy's pool does: rounded up to 512 bytes, kept when freed, reused for what is as large."""
 
     def __init__(self, allocator: Any = None) -> None:
         self._used, self._total, self._limit = [0] * DEVICES, [0] * DEVICES, [0] * DEVICES
@@ -243,9 +243,9 @@ class MemoryPool:
             free[size] -= 1
         else:
             limit = self._limit[device]
-            if limit and self._total[device] + size > limit or sum(p._total[device] for p in _pools) + size > TOTAL:
+            if (limit and self._total[device] + size > limit) or sum(p._total[device] for p in _pools) + size > TOTAL:
                 self.free_all_blocks()
-            if limit and self._total[device] + size > limit or sum(p._total[device] for p in _pools) + size > TOTAL:
+            if (limit and self._total[device] + size > limit) or sum(p._total[device] for p in _pools) + size > TOTAL:
                 raise OutOfMemoryError(size, self._total[device], limit)
             self._total[device] += size
         self._used[device] += size

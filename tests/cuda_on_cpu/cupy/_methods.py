@@ -12,7 +12,7 @@ from ._machine import machine
 from ._names import UFUNCS, VERSION
 from ._ufunc import bfloat16, ufunc
 
-_SCATTER = {"cupy_add": ("add", ""), "cupy_maximum": ("max", ""), "cupy_minimum": ("min", ""), "cupy_subtract": ("sub", "")}
+_SCATTER = {"cupy_add": "add", "cupy_maximum": "max", "cupy_minimum": "min", "cupy_subtract": "sub"}
 _REDUCTIONS = {"cupy_add": ("sum", "cumsum"), "cupy_multiply": ("prod", "cumprod")}
 
 
@@ -324,16 +324,17 @@ def _prod(self: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepd
 
 METHODS: dict[str, Callable[..., Any]] = {
     "prod": _prod, **{name: _reduction(name, True) for name in ("sum", "mean")},
-    **{name: _reduction(name, False) for name in ("max", "min", "all", "any", "ptp")}, **{name: _arg(name) for name in ("argmax", "argmin")},
-    **{name: _spread(name) for name in ("var", "std")}, **{name: _scan(name) for name in ("cumsum", "cumprod")},
-    "nonzero": _nonzero, "take": _take, "put": _put, "sort": _sort if VERSION >= 14 else _sort_13,
-    "argsort": _argsort if VERSION >= 14 else _argsort_13, "searchsorted": _searchsorted, "dot": _dot, "round": _round, "repeat": _repeat,
-    "trace": _trace, "compress": _compress, "partition": _partition, "argpartition": _argpartition, "choose": _choose, "clip": _clipped,
-    "conj": _conj, "conjugate": _conj,
+    **{name: _reduction(name, False) for name in ("max", "min", "all", "any", "ptp")},
+    **{name: _arg(name) for name in ("argmax", "argmin")}, **{name: _spread(name) for name in ("var", "std")},
+    **{name: _scan(name) for name in ("cumsum", "cumprod")}, "nonzero": _nonzero, "take": _take, "put": _put,
+    "sort": _sort if VERSION >= 14 else _sort_13, "argsort": _argsort if VERSION >= 14 else _argsort_13,
+    "searchsorted": _searchsorted, "dot": _dot, "round": _round, "repeat": _repeat, "trace": _trace, "compress": _compress,
+    "partition": _partition, "argpartition": _argpartition, "choose": _choose, "clip": _clipped, "conj": _conj,
+    "conjugate": _conj,
 }
-_BINARY = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide", "mod": "remainder",
-           "pow": "power", "lshift": "left_shift", "rshift": "right_shift", "and": "bitwise_and", "or": "bitwise_or",
-           "xor": "bitwise_xor", "divmod": "divmod"}
+_BINARY = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide",
+           "mod": "remainder", "pow": "power", "lshift": "left_shift", "rshift": "right_shift", "and": "bitwise_and",
+           "or": "bitwise_or", "xor": "bitwise_xor", "divmod": "divmod"}
 _COMPARISONS = {"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
 _UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
 

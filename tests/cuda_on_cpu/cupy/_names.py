@@ -8,5 +8,5 @@ from typing import Any
 VERSION = 13 if __name__.rpartition(".")[0].endswith("13") else 14   # the package's name, see ../versions.py
 _found: dict[str, Any] = json.loads((Path(__file__).parents[1] / "cupy_facts" / f"names_{VERSION}.json").read_text())
 NAMES: dict[str, dict[str, str | None]] = _found["signatures"]
-UFUNCS: dict[str, tuple[str, list[str]]] = {name: (found.split()[0], found.split()[1:]) for name, found in _found["ufuncs"].items()}
+UFUNCS: dict[str, tuple[str, list[str]]] = {n: (found.split()[0], found.split()[1:]) for n, found in _found["ufuncs"].items()}
 FULL_VERSION: str = _found["version"]

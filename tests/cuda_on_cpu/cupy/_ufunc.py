@@ -66,9 +66,9 @@ def loops_of(types: list[str]) -> list[Any]:
 
 
 class ufunc:
-    """``types``: CuPy's loops, of which the first that takes the arguments runs. ``scatter``: what ``at`` does, and to which dtypes."""
+    """``types``: CuPy's loops, of which the first that takes the arguments runs. ``scatter``: what ``at`` does."""
 
-    def __init__(self, name: str, types: list[str], function: Callable[..., Any], scatter: tuple[str, str] | None = None,
+    def __init__(self, name: str, types: list[str], function: Callable[..., Any], scatter: str | None = None,
                  reductions: tuple[str, str] | None = None) -> None:
         self.name = self.__name__ = name
         self.types, self._function, self._scatter, self._reductions = types, function, scatter, reductions
@@ -195,10 +195,10 @@ class ufunc:
     def at(self, a: Any, indices: Any, b: Any = None) -> None:
         if self._scatter is None:
             raise NotImplementedError(f"`{self.name}.at` is not supported yet")
-        if self._scatter[0] == "sub":
+        if self._scatter == "sub":
             raise NotImplementedError("the stand-in has no subtract.at; CuPy's takes int32 and uint32 alone") \
                 if a.dtype.char in "iI" else TypeError("cupy.subtract.at only supports int32, uint32, as data type")
-        a._scatter_op(indices, b, self._scatter[0])
+        a._scatter_op(indices, b, self._scatter)
 
     def reduce(self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         if self._reductions is None:
@@ -226,7 +226,7 @@ def _finished(result: Any, dtype: Any) -> ndarray:
 def _into(result: ndarray, out: ndarray, casting: str) -> ndarray:
     if not np.can_cast(result.dtype, out.dtype, casting):   # type: ignore[arg-type]
         raise TypeError(f"Cannot cast output operand from {result.dtype!r} to {out.dtype!r} according to the rule {casting!r}")
-    if np.broadcast_shapes(result.shape, out.shape) != out.shape or result.shape != out.shape and result.ndim > out.ndim:
+    if np.broadcast_shapes(result.shape, out.shape) != out.shape or (result.shape != out.shape and result.ndim > out.ndim):
         raise ValueError("Out shape is mismatched")
     out._a[...] = result._a if result.dtype == out.dtype else cast(result._a, out.dtype)
     return out

@@ -31,10 +31,10 @@ from ._machine import (
     using_allocator,
 )
 
-__all__ = ["CUDARuntimeError", "Device", "Event", "ExternalStream", "Graph", "Memory", "MemoryPointer", "MemoryPool", "OutOfMemoryError",
-           "PinnedMemory", "PinnedMemoryPointer", "PinnedMemoryPool", "Stream", "UnownedMemory", "alloc", "alloc_pinned_memory",
-           "get_allocator", "get_current_stream", "get_device_id", "get_elapsed_time", "is_available", "set_allocator",
-           "set_pinned_memory_allocator", "using_allocator"]
+__all__ = ["CUDARuntimeError", "Device", "Event", "ExternalStream", "Graph", "Memory", "MemoryPointer", "MemoryPool",
+           "OutOfMemoryError", "PinnedMemory", "PinnedMemoryPointer", "PinnedMemoryPool", "Stream", "UnownedMemory", "alloc",
+           "alloc_pinned_memory", "get_allocator", "get_current_stream", "get_device_id", "get_elapsed_time", "is_available",
+           "set_allocator", "set_pinned_memory_allocator", "using_allocator"]
 
 
 def is_available() -> bool:
@@ -81,10 +81,12 @@ def _host_alloc(size: int, flags: int = 0) -> int:
 
 
 runtime = SimpleNamespace(
-    CUDARuntimeError=CUDARuntimeError, getDeviceCount=lambda: _machine.DEVICES, getDevice=lambda: machine.device, setDevice=_set_device,
-    deviceSynchronize=lambda: machine.wait("deviceSynchronize"), streamSynchronize=lambda stream: machine.wait("streamSynchronize"),
-    memcpy=_memcpy, memcpyAsync=_memcpy_async, memset=_memset, memsetAsync=lambda ptr, value, size, stream: _memset(ptr, value, size),
-    memGetInfo=lambda: Device().mem_info, runtimeGetVersion=lambda: 12090 if _machine.__name__.split(".")[-2].endswith("13") else 13000,
+    CUDARuntimeError=CUDARuntimeError, getDeviceCount=lambda: _machine.DEVICES, getDevice=lambda: machine.device,
+    setDevice=_set_device, deviceSynchronize=lambda: machine.wait("deviceSynchronize"),
+    streamSynchronize=lambda stream: machine.wait("streamSynchronize"), memcpy=_memcpy, memcpyAsync=_memcpy_async,
+    memset=_memset, memsetAsync=lambda ptr, value, size, stream: _memset(ptr, value, size),
+    memGetInfo=lambda: Device().mem_info,
+    runtimeGetVersion=lambda: 12090 if _machine.__name__.split(".")[-2].endswith("13") else 13000,
     driverGetVersion=lambda: 13000, hostAlloc=_host_alloc, freeHost=lambda ptr: _host.pop(ptr, None) and None,
     memcpyHostToHost=0, memcpyHostToDevice=1, memcpyDeviceToHost=2, memcpyDeviceToDevice=3, memcpyDefault=4, is_hip=False,
     getDeviceProperties=lambda device: {"name": b"NVIDIA H200", "major": 9, "minor": 0, "multiProcessorCount": 132,
@@ -96,5 +98,6 @@ memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError, MemoryPool=MemoryPoo
 device = SimpleNamespace(Device=Device, get_device_id=get_device_id, get_compute_capability=lambda: "90")
 stream = SimpleNamespace(Stream=Stream, ExternalStream=ExternalStream, Event=Event, get_current_stream=get_current_stream,
                          get_elapsed_time=get_elapsed_time)
-pinned_memory = SimpleNamespace(PinnedMemory=PinnedMemory, PinnedMemoryPointer=PinnedMemoryPointer, PinnedMemoryPool=PinnedMemoryPool,
-                                alloc_pinned_memory=alloc_pinned_memory, set_pinned_memory_allocator=set_pinned_memory_allocator)
+pinned_memory = SimpleNamespace(PinnedMemory=PinnedMemory, PinnedMemoryPointer=PinnedMemoryPointer,
+                                PinnedMemoryPool=PinnedMemoryPool, alloc_pinned_memory=alloc_pinned_memory,
+                                set_pinned_memory_allocator=set_pinned_memory_allocator)

@@ -14,13 +14,13 @@ from typing import Any
 
 SIGNATURES = ("cupy", "cupy.ndarray", "cupy.linalg", "cupy.fft")
 NAMES = ("cupy.cuda", "cupy.cuda.runtime", "cupy.cuda.memory", "cupy.cuda.stream", "cupy.cuda.device", "cupy.cuda.pinned_memory",
-         "cupy.RawKernel", "cupy.RawModule", "cupy.cuda.Device", "cupy.cuda.Stream", "cupy.cuda.ExternalStream", "cupy.cuda.Event",
-         "cupy.cuda.Graph", "cupy.cuda.MemoryPointer", "cupy.cuda.UnownedMemory", "cupy.cuda.MemoryPool", "cupy.cuda.PinnedMemoryPool",
-         "cupy.cuda.PinnedMemoryPointer")
+         "cupy.RawKernel", "cupy.RawModule", "cupy.cuda.Device", "cupy.cuda.Stream", "cupy.cuda.ExternalStream",
+         "cupy.cuda.Event", "cupy.cuda.Graph", "cupy.cuda.MemoryPointer", "cupy.cuda.UnownedMemory", "cupy.cuda.MemoryPool",
+         "cupy.cuda.PinnedMemoryPool", "cupy.cuda.PinnedMemoryPointer")
 
 
 def signature(found: Any) -> str | None:
-    """``"(a, axis=None)"``: names, kinds and defaults; from the docstring where CuPy compiled the function; None without either."""
+    """``"(a, axis=None)"``: names, kinds and defaults, from the docstring of what is compiled; None without either."""
     if not callable(found):
         return None
     try:
@@ -29,7 +29,8 @@ def signature(found: Any) -> str | None:
         line = (getattr(found, "__doc__", None) or "").strip().partition("\n")[0]
         given = re.match(r"[\w.]*(\(.*\))", line)
         return None if given is None else given[1].replace("\\*", "*").replace("u'", "'")
-    return str(inspect.Signature([p.replace(annotation=p.empty, default=p.default if _plain(p.default) else "...") for p in parameters]))
+    return str(inspect.Signature([p.replace(annotation=p.empty, default=p.default if _plain(p.default) else "...")
+                                  for p in parameters]))
 
 
 def _plain(default: Any) -> bool:
@@ -44,7 +45,7 @@ def _found(path: str) -> Any:
         return getattr(_found(owner), name)
 
 
-_MODULES = ("annotations", "atexit", "collections", "contextlib", "gc", "os", "threading", "warnings", "weakref")   # what it imports
+_MODULES = ("annotations", "atexit", "collections", "contextlib", "gc", "os", "threading", "warnings", "weakref")   # imported
 
 
 def _public(owner: Any) -> list[str]:
