@@ -84,8 +84,8 @@ class CupyBackend(Backend):
         run = super().implementation(name, reference)
         if name in _cuda_elementwise.FORMULAS:
             run = _cuda_elementwise.fused(self, name, run)
-        elif name == "activation_backward":
-            run = _cuda_elementwise.slope(self, run)
+        elif name in _cuda_elementwise.ACTIVATIONS:
+            run = _cuda_elementwise.activation(self, name, run)
         return run if self.count == 1 else self._where_the_arrays_are(name, run)
 
     def _where_the_arrays_are(self, name: str, run: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 A folder ``kernels/<name>/`` exports one :class:`Kernel` called ``kernel``: its reference (plain array code, the oracle),
 its CPU version (Numba; imported only when first run) and its cost model. A variant that is missing, or whose
-compiler is not installed, falls back to the reference.
+compiler is not installed, falls back to the reference. Kernels of users (``tl.kernel``) are registered beside them.
 """
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
-__all__ = ["Cost", "Kernel", "has_compiler", "load", "load_all", "names"]
+__all__ = ["Cost", "Kernel", "discover", "failed", "has_compiler", "load", "load_all", "names", "register"]
+
+_registered: dict[str, Kernel] = {}   # kernels that have no folder here
+failed: dict[str, str] = {}           # entry points that could not be loaded, and why
 
 
 class Cost(NamedTuple):
@@ -36,11 +39,12 @@ class Kernel:
     cuda: the same of the CUDA C++ version's host code, whose first argument is a :class:`~tensorlite.kernels._cuda.Runtime`
         instead of ``xp``.
     numba_cuda: the same of a version written with Numba-CUDA.
+    sample: ``sample(rng)``, arguments (NumPy arrays) to measure it with.
     """
 
     def __init__(self, name: str, reference: Callable[..., Any], cost: Callable[..., Cost], cpu: str | None = None,
-                 cuda: str | None = None, numba_cuda: str | None = None) -> None:
-        self.name, self.reference, self.cost = name, reference, cost
+                 cuda: str | None = None, numba_cuda: str | None = None, sample: Callable[..., Any] | None = None) -> None:
+        self.name, self.reference, self.cost, self.sample = name, reference, cost, sample
         self._cpu, self._cuda, self._numba_cuda = cpu, cuda, numba_cuda
 
     def __repr__(self) -> str:
@@ -97,22 +101,47 @@ def _unusable(error: Exception) -> None:
 
 
 def names() -> list[str]:
-    """The names of the kernels that are here, sorted."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.ispkg and m.name[0] != "_")
+    """The names of the kernels that are here, and of those that are registered, sorted."""
+    return sorted({m.name for m in pkgutil.iter_modules(__path__) if m.ispkg and m.name[0] != "_"} | _registered.keys())
+
+
+def register(kernel: Kernel) -> None:
+    """List a kernel that has no folder here, in place of one that was registered under its name."""
+    _registered[kernel.name] = kernel
+
+
+@cache
+def discover() -> None:
+    """Import what other packages name in the entry points of the group ``tensorlite.kernels``: modules that define kernels."""
+    from importlib.metadata import entry_points
+    for point in entry_points(group="tensorlite.kernels"):
+        try:
+            point.load()
+        except Exception as error:
+            failed[point.name] = f"its entry point {point.value} failed: {error}"
 
 
 def load_all() -> list[Kernel]:
-    """Every kernel, with the host code of its CUDA version imported."""
+    """Every kernel, other packages' too, with the host code of its CUDA version imported."""
+    discover()
     found = [load(name) for name in names()]
     for kernel in found:
         kernel.cuda   # noqa: B018 - for its import
     return found
 
 
-@cache
 def load(name: str) -> Kernel:
     """The kernel of that name; ``KeyError`` lists the names that exist."""
+    found = _registered.get(name)
+    return _load(name) if found is None else found
+
+
+@cache
+def _load(name: str) -> Kernel:
     if name not in names():
+        discover()
+        if name in _registered:
+            return _registered[name]
         raise KeyError(f"no kernel is called {name!r}; there are {', '.join(names())}")
     kernel: Kernel = importlib.import_module(f"{__name__}.{name}").kernel
     return kernel

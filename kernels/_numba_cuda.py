@@ -5,19 +5,25 @@ whose parameters are pointers and numbers needs none of that. Requires the packa
 """
 from __future__ import annotations
 
+import atexit
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import BackendUnavailable
 
 try:
-    from numba import cuda, types
+    import numba.cuda
+    from numba import types
 except ImportError as error:
     raise BackendUnavailable("kernels written with Numba-CUDA need numba-cuda: pip install \"numba-cuda[cu13]\" for CUDA 13, "
                              f"\"numba-cuda[cu12]\" for CUDA 12 ({error})") from error
+
+cuda: Any = numba.cuda   # without types: inside kernels they say nothing true
 
 __all__ = ["NumbaKernel", "cuda", "function", "types"]
 
@@ -55,15 +61,22 @@ class NumbaKernel:
 def function(runtime: Any, kernel: NumbaKernel) -> Callable[..., None]:
     """The kernel as ``function(grid, block, args, shared_mem=0)``, compiled at the first call."""
     functions = vars(runtime).setdefault("numba_functions", {})
-    found = functions.get(kernel.name)
+    found: Callable[..., None] | None = functions.get(kernel.name)
     if found is None:
         found = functions[kernel.name] = _loaded(runtime, kernel)
-    return found   # type: ignore[no-any-return]
+    return found
+
+
+@cache
+def _folder() -> Path:
+    """Of this process, and gone with it."""
+    made = tempfile.mkdtemp(prefix="tensorlite-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
 
 
 def _loaded(runtime: Any, kernel: NumbaKernel) -> Callable[..., None]:
-    folder = vars(runtime).setdefault("numba_folder", tempfile.TemporaryDirectory(prefix="tensorlite-"))
-    path = Path(folder.name, f"{kernel.name}.ptx")   # CuPy reads it again on each device
+    path = _folder() / f"{kernel.name}.ptx"   # CuPy reads it again on each device
     capability = str(runtime.cupy.cuda.Device().compute_capability)
     path.write_text(kernel.ptx((int(capability[:-1]), int(capability[-1]))))
     found: Callable[..., None] = runtime.cupy.RawModule(path=str(path)).get_function(kernel.name)

@@ -317,7 +317,7 @@ __all__ = [
     "gather", "ge", "get_default_dtype", "get_rng_state", "grad", "greater", "greater_equal", "gt", "half", "hstack", "hypot",
     "iinfo", "imag", "index_add", "index_copy", "index_fill", "index_put", "index_select", "inf", "initial_seed", "int",
     "int16", "int32", "int64", "int8", "io", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isdtype",
-    "isfinite", "isin", "isinf", "isnan", "jacrev", "kthvalue", "le", "lerp", "less", "less_equal", "linalg", "linspace",
+    "isfinite", "isin", "isinf", "isnan", "jacrev", "kernel", "kthvalue", "le", "lerp", "less", "less_equal", "linalg", "linspace",
     "load", "log", "log10", "log1p", "log2", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and",
     "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "long", "lt", "manual_seed", "masked_fill",
     "masked_scatter", "masked_select", "matmul", "matrix_transpose", "max", "maximum", "mean", "meshgrid", "min", "minimum",
@@ -338,11 +338,12 @@ __all__ = [
 
 # ---- on demand: the layers above, which importing tensorlite does not pay for
 _LAZY = {"linalg": "", "nn": "", "optim": "", "debug": "", "testing": "", "data": "", "io": "", "models": "", "train": "",
-         "load": "io", "save": "io", "amp": "", "cuda": "", "autocast": "_autocast"}
+         "load": "io", "save": "io", "amp": "", "cuda": "", "autocast": "_autocast", "kernel": "_kernel"}
 
 if TYPE_CHECKING:
     from tensorlite import amp, cuda, data, debug, io, linalg, models, nn, optim, testing, train
     from tensorlite._autocast import autocast
+    from tensorlite._kernel import kernel
     from tensorlite.io import load, save
 
 # PyTorch's further names of dtypes, here so that they do not hide the builtins from this module

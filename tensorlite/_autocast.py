@@ -18,6 +18,7 @@ WIDE = frozenset({
     "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logsumexp", "mean", "moments", "pow", "pow_scalar", "prod",
     "reciprocal", "rsqrt", "sinh", "softmax", "softmax_cross_entropy", "softplus", "square", "sum", "tan", "var",
 })
+POLICY = {**dict.fromkeys(LOW, True), **dict.fromkeys(WIDE, False)}   # whether it runs in 16 bits; users' kernels are added
 
 
 def _watch_nothing(op: Any, implementation: Any) -> Any:
@@ -35,11 +36,8 @@ class _Caster:
 
     def __call__(self, op: str, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """The other arguments, or None where they can stay."""
-        if op in LOW:
-            low = True
-        elif op in WIDE:
-            low = False
-        else:
+        low = POLICY.get(op)
+        if low is None:
             return None
         out = tuple([self._to(a, low) if isinstance(a, Value) else a for a in args])
         return None if all(a is b for a, b in zip(args, out)) else out
@@ -122,4 +120,4 @@ def is_autocast_enabled() -> bool:
     return current().autocast is not None
 
 
-__all__ = ["LOW", "WIDE", "autocast", "is_autocast_enabled"]
+__all__ = ["LOW", "POLICY", "WIDE", "autocast", "is_autocast_enabled"]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tensorlite import backends
 from tensorlite.backends._cuda import CupyBackend
+from tensorlite.engine.primitive import REGISTRY
 from tensorlite.engine.value import KIND
 
 
@@ -30,6 +31,9 @@ def stand_in(version: int = 14) -> Iterator[CupyBackend]:
         yield backend
     finally:
         del backends._by_name["cupy"], backends._by_type[cupy.ndarray], KIND[cupy.ndarray]
+        for op in REGISTRY.values():   # the next one is another backend of the same class of arrays
+            for each in (op, op.full or op):
+                each.implementations.pop(cupy.ndarray, None)
         del os.environ["TENSORLITE_CUBLASLT"]
         if library is not None:
             os.environ["TENSORLITE_CUBLASLT"] = library

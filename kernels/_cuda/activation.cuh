@@ -23,7 +23,9 @@ template <class T> __device__ inline void logistic(acc<T> x, acc<T>& s, acc<T>& 
     s = x < A(0) ? small : r;
     c = x < A(0) ? r : small;
 }
-template <class A> __device__ inline A limited(A x, A limit) { return x > limit ? limit : x < -limit ? -limit : x; }   // NaN stays
+template <class A> __device__ inline A limited(A x, A limit) {   // NaN stays
+    return x > limit ? limit : x < -limit ? -limit : x;
+}
 
 // Phi(x), the normal distribution's function, and x times its density. In float: exp(-x^2/2), with what rounding the square
 // loses, times exp(z^2) erfc(z) / 2 at z = |x| / sqrt(2), which over 1 + 1.5 z is a polynomial in (z - 3) / (z + 3)
@@ -58,15 +60,19 @@ template <class T> __device__ inline void normal(double x, double& phi, double& 
 template <class A> constexpr A rate = A(1.5957691216057307);     // 2 sqrt(2 / pi)
 template <class A> constexpr A cubic = A(0.07135481627260025);   // 0.044715 times that
 
+// gradient(g, z): g times the slope, z the result where `from_output`, else the argument.
 struct act_none {
+    static constexpr bool from_output = true;
     template <class T> static __device__ acc<T> value(acc<T> z) { return z; }
     template <class T> static __device__ acc<T> gradient(acc<T> g, acc<T>) { return g; }
 };
 struct act_relu {
+    static constexpr bool from_output = true;
     template <class T> static __device__ acc<T> value(acc<T> z) { return z <= acc<T>(0) ? acc<T>(0) : z; }
     template <class T> static __device__ acc<T> gradient(acc<T> g, acc<T> out) { return out > acc<T>(0) ? g : acc<T>(0); }
 };
 struct act_sigmoid {
+    static constexpr bool from_output = true;
     template <class T> static __device__ acc<T> value(acc<T> z) {
         acc<T> s, c;
         logistic<T>(z, s, c);
@@ -75,6 +81,7 @@ struct act_sigmoid {
     template <class T> static __device__ acc<T> gradient(acc<T> g, acc<T> out) { return g * out * (acc<T>(1) - out); }
 };
 struct act_tanh {
+    static constexpr bool from_output = true;
     template <class T> static __device__ acc<T> value(acc<T> z) {
         if constexpr (sizeof(T) == 8) return tanh(z);
         else return tanhf(z);
@@ -82,6 +89,7 @@ struct act_tanh {
     template <class T> static __device__ acc<T> gradient(acc<T> g, acc<T> out) { return g * (acc<T>(1) - out * out); }
 };
 struct act_silu {
+    static constexpr bool from_output = false;
     template <class T> static __device__ acc<T> value(acc<T> z) { return z * act_sigmoid::value<T>(z); }
     template <class T> static __device__ acc<T> gradient(acc<T> g, acc<T> z) {
         acc<T> s, c;
@@ -90,6 +98,7 @@ struct act_silu {
     }
 };
 struct act_gelu {
+    static constexpr bool from_output = false;
     template <class T> static __device__ acc<T> value(acc<T> z) {
         acc<T> phi, bump;
         normal<T>(z, phi, bump);
@@ -102,6 +111,7 @@ struct act_gelu {
     }
 };
 struct act_gelu_tanh {
+    static constexpr bool from_output = false;
     template <class T> static __device__ acc<T> value(acc<T> z) {
         typedef acc<T> A;
         const A x = limited(z, A(32));

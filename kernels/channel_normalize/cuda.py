@@ -45,7 +45,7 @@ def arranged(runtime: Runtime, n: int, c: int, l: int, itemsize: int) -> Arrange
         count = 1 if 4 * c >= blocks else max(1, min(total // (4096 * width), -(-blocks // c)))
         size = -(-total // (count * width)) * width
         count = -(-total // size)
-        return Arrangement(0, size, total, count, 512 if size >= 2048 * width else 128, (c * count,), c)
+        return Arrangement(0, size, total, count, 256 if size >= 1024 * width else 128, (c * count,), c)
     columns = c * l
     tiles = -(-columns // (8 * width))
     count = 1 if n <= 4096 or 4 * tiles >= blocks else min(n // 512, -(-blocks // tiles))

@@ -180,7 +180,7 @@ template <class T, class W> __device__ __forceinline__ void apply(
     }
 }
 
-extern "C" __global__ void __launch_bounds__(512) ENTRY(channel_normalize_planes)(
+extern "C" __global__ void __launch_bounds__(256) ENTRY(channel_normalize_planes)(
     element* y, wide* mean, wide* var, wide* parts, const element* x, const weight* w, const weight* b, i64 n, i64 c, i64 l,
     i64 size, i64 count, double eps, i64 center)
 {

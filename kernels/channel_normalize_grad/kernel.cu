@@ -174,7 +174,7 @@ template <class T, class W> __device__ __forceinline__ void apply(
         gx[i] = gradient(g[i], x[i], of(divided(divided(i, l).quotient, c).rest));
 }
 
-extern "C" __global__ void __launch_bounds__(512) ENTRY(channel_normalize_grad_planes)(
+extern "C" __global__ void __launch_bounds__(256) ENTRY(channel_normalize_grad_planes)(
     element* gx, wide* gw, wide* gb, wide* parts, const element* g, const element* x, const weight* w, const wide* mean,
     const wide* var, i64 n, i64 c, i64 l, i64 size, i64 count, double eps, i64 center)
 {

@@ -44,5 +44,5 @@ def constants(shape: tuple[int, ...], factor: Any, offset: Any) -> tuple[Any, An
         return None
     inner = prod(shape[varying[0] + 1:]) if varying else max(1, prod(shape))
     repeats = prod(shape[:varying[0]]) if varying else 1
-    f, o = (None if a is None else np.tile(np.broadcast_to(a, both).reshape(-1), repeats) for a in (f, o))
-    return f, o, inner
+    factors, offsets = (None if a is None else np.tile(np.broadcast_to(a, both).reshape(-1), repeats) for a in (f, o))
+    return factors, offsets, inner

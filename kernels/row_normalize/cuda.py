@@ -19,7 +19,7 @@ def sources(file: str) -> dict[str, Source]:
 
 
 SOURCES = sources(__file__)
-LONGEST = 512 * 8   # packs of 16 bytes in the registers of a block; longer rows are read twice
+LONGEST = 384 * 8   # packs of 16 bytes in the registers of a block; longer rows are read twice
 SLICE = 256 * 8      # packs a block takes of such a row
 
 

@@ -9,7 +9,7 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
     i64 columns, acc<T> eps, bool center)
 {
     typedef acc<T> A;
-    constexpr int width = pack<T>::size;
+    constexpr int width = pack<T>::size, rounds = whole ? packs : 1;   // how often loops over packs are unrolled
     __shared__ A shared[32];
     const int slots = blockDim.x / group, slot = threadIdx.x / group, lane = threadIdx.x & 31, t = threadIdx.x % group;
     const i64 first = blockIdx.x * columns, count = parts ? (m + length - 1) / length : 0;
@@ -25,7 +25,7 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
             for (int p = 0; p < packs; p++) l.forget(), held[p] = take(l, row, p);
         const auto again = [&](int p) { return whole ? held[p] : take(l, row, p); };
         A middle = A(0), square = A(0);
-        if (parts) {
+        if (packs == 8 && parts) {
             moments<A> own = {};
             for (i64 q = lane; q < count; q += 32) {
                 const A* part = parts + 2 * (i * count + q);
@@ -36,7 +36,7 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
             square = own.square / A(m) + (center ? A(0) : own.mean * own.mean);
         } else {
             if (center) {
-#pragma unroll
+#pragma unroll rounds
                 for (int p = 0; p < packs; p++) {
                     const pack<T> values = again(p);   // 0 where there is none
 #pragma unroll
@@ -47,7 +47,7 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
 #pragma unroll
                 for (int p = 0; p < packs; p++) settle(held[p]);
             }
-#pragma unroll
+#pragma unroll rounds
             for (int p = 0; p < packs; p++) {
                 const pack<T> values = again(p);
 #pragma unroll
@@ -63,7 +63,7 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
         }
         const A r = inverse_root(square + eps);
         if (i < n && first == 0 && t == 0) mean[i] = middle, var[i] = square;
-#pragma unroll
+#pragma unroll rounds
         for (int p = 0; p < packs; p++) {
             l.forget();
             A scale[width], shift[width];
@@ -86,9 +86,9 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
             rows<element, weight, packs, true>(y, mean, var, x, w, b, parts, length, n, m, (int)group, columns, eps, center); \
         else rows<element, weight, packs, false>(y, mean, var, x, w, b, parts, length, n, m, (int)group, columns, eps, center); \
     }
-ROWS(row_normalize_1, 1, 128, 6)
+ROWS(row_normalize_1, 1, 128, 10)
 ROWS(row_normalize_4, 4, 128, 4)
-ROWS(row_normalize_8, 8, 512, 1)
+ROWS(row_normalize_8, 8, 384, 1)
 
 // parts[i, p] = mean and sum of squared deviations of elements [p length, (p + 1) length) of row i; block (p, i).
 template <class T> __device__ __forceinline__ void row_parts(acc<T>* parts, const T* x, i64 n, i64 m, i64 length)

@@ -11,7 +11,7 @@ from .reference import row_normalize_grad as reference
 __all__ = ["SOURCES", "row_normalize_grad"]
 
 SOURCES = sources(__file__)
-LONGEST = {2: 320 * 4, 4: 512 * 4, 8: 512 * 4}   # packs of 16 bytes in the registers of a block; longer rows are read twice
+LONGEST = {2: 256 * 4, 4: 512 * 4, 8: 512 * 4}   # packs of 16 bytes in the registers of a block; longer rows are read twice
 SLICE = 256 * 4     # packs a block takes of such a row
 
 

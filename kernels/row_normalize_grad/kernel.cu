@@ -46,7 +46,7 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
                 both = both + two<A>{one * scale[k], one * scale[k] * xhat};
             }
         }
-        if (parts) {
+        if (packs == 4 && parts) {
             both = {};
             for (i64 q = lane; q < count; q += 32) both = both + two<A>{parts[2 * (i * count + q)], parts[2 * (i * count + q) + 1]};
             both = lane_sum(both, 32);
@@ -106,8 +106,8 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
             rows<element, weight, packs, true>(gx, sums, g, x, w, mean, var, parts, count, n, m, (int)group, columns, eps, center); \
         else rows<element, weight, packs, false>(gx, sums, g, x, w, mean, var, parts, count, n, m, (int)group, columns, eps, center); \
     }
-ROWS(row_normalize_grad_1, 1, 128, 5)
-ROWS(row_normalize_grad_4, 4, sizeof(element) == 2 ? 320 : 512, 1)
+ROWS(row_normalize_grad_1, 1, 128, 6)
+ROWS(row_normalize_grad_4, 4, sizeof(element) == 2 ? 256 : 512, 1)
 
 // parts[i, p] = the sums of g w and of g w xhat over elements [p length, (p + 1) length) of row i; block (p, i).
 template <class T, class W, bool whole> __device__ __forceinline__ void row_parts(

@@ -30,7 +30,7 @@ def _kernel(name: str, dtype: Any) -> NumbaKernel:
             dx[i] = g[i] * y[i] * (one - y[i])
             i += step
 
-    return NumbaKernel(sigmoid_backward, f"sigmoid_backward_numba_{name}", "{0}* {0}* {0}* i64".format(name))
+    return NumbaKernel(sigmoid_backward, f"sigmoid_backward_numba_{name}", f"{name}* {name}* {name}* i64")
 
 
 KERNELS = {"f32": _kernel("f32", np.float32), "f64": _kernel("f64", np.float64)}

@@ -17,17 +17,28 @@ from functools import lru_cache
 from threading import get_ident
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .._cuda import SUFFIX, Faults, Runtime, Source
 from .reference import REDUCTIONS, check, label_error
 from .reference import softmax_cross_entropy as reference
 
 __all__ = ["KIND", "SOURCES", "VARIANTS", "softmax_cross_entropy"]
 
+class _Suffixes(dict[Any, "str | None"]):
+    """An entry point's suffix by dtype, made once for each: a dtype takes a microsecond to say its name."""
+
+    def __missing__(self, dtype: Any) -> str | None:
+        self[dtype] = found = SUFFIX.get(dtype.name)
+        return found
+
+
+_SUFFIX = _Suffixes()
 _ELEMENT = {"f32": "float", "f16": "f16", "bf16": "bf16", "f64": "double"}
 SOURCES = {suffix: Source(__file__, "kernel.cu", options=(f"-DSUFFIX={suffix}", f"-DELEMENT={element}"))
            for suffix, element in _ELEMENT.items()}
 VARIANTS = ("tiles", "registers", "shared", "two_pass")
-LABEL_BYTES = {"int64": 8, "int32": 4, "uint8": 1}   # labels the kernels read as they are
+_LABEL_BYTES = {np.dtype(t): np.dtype(t).itemsize for t in (np.int64, np.int32, np.uint8)}   # labels read as they are
 
 # As in kernel.cu
 TILE = 16 << 10                           # bytes of rows in a tile
@@ -57,8 +68,16 @@ def _choose(item: int, c: int, shared_memory: int) -> str:
 
 @lru_cache(1024)
 def launch(item: int, n: int, c: int, variant: str | None, multiprocessors: int, shared_memory: int) -> _Launch:
-    """Which variant an (n, c) array of elements of ``item`` bytes gets, and its launch."""
+    """Which variant an (n, c) array of elements of ``item`` bytes gets, and its launch. Raises ``ValueError`` for one asked for
+    that cannot take such rows.
+    """
     row, variant = c * item, variant or _choose(item, c, shared_memory)
+    longest = {"tiles": shared_memory - STATIC, "registers": 16 * REGISTERS[item] + 15, "shared": shared_memory - STATIC,
+               "two_pass": row}.get(variant)
+    if longest is None or row > longest:
+        raise ValueError(f"softmax_cross_entropy: variant is {variant!r}, expected one of {', '.join(map(repr, VARIANTS))}"
+                         if longest is None else
+                         f"softmax_cross_entropy: variant={variant!r} takes rows of up to {longest} bytes, these have {row}")
     if variant == "tiles":
         lanes = min(32, max(c & -c, 1 << (max(c, 1) // 16).bit_length()))   # a power of two: no bank conflicts, at most 16 turns
         rows = max(1, min(TILE // max(row, 1), max(-(-n // multiprocessors), 256 // lanes)))
@@ -85,16 +104,14 @@ def softmax_cross_entropy(
     time on one device. ``variant``: one of ``VARIANTS``, for measurements; None takes the one for these shapes.
     """
     check(logits, labels, label_smoothing, weight, reduction)
-    suffix = SUFFIX.get(logits.dtype.name)
+    suffix, label_bytes = _SUFFIX[logits.dtype], _LABEL_BYTES.get(labels.dtype, 0)
     if suffix is None or labels.dtype.kind not in "iu":
         return reference(runtime.xp, logits, labels, ignore_index=ignore_index, label_smoothing=label_smoothing, weight=weight,
                          reduction=reduction, want_grad=want_grad)
     (n, c), item, cupy = logits.shape, logits.dtype.itemsize, runtime.cupy
     name, grid, threads, shared, more = launch(item, n, c, variant, runtime.multiprocessors, runtime.shared_memory)
-    if name == "registers" and c * item // 16 > REGISTERS[item] or name != "two_pass" and shared > runtime.shared_memory - STATIC // 2:
-        raise ValueError(f"softmax_cross_entropy: rows of {c} {logits.dtype.name} are too long for variant={name!r}")
     logits = runtime.contiguous(logits)
-    labels = runtime.contiguous(labels if labels.dtype.name in LABEL_BYTES else labels.astype("int64"))
+    labels = runtime.contiguous(labels if label_bytes else labels.astype("int64"))
     if weight is not None:
         weight = runtime.contiguous(weight.astype("float64" if item == 8 else "float32", copy=False))
     loss = cupy.empty((n,) if reduction == "none" else (), logits.dtype)
@@ -104,7 +121,8 @@ def softmax_cross_entropy(
     counted = reduction == "mean" and n > LABELS_EACH * threads
     scratch = _scratch(runtime) if reduction != "none" and (grid > 1 or counted) else 0
     args = (loss, 0 if grad is None else grad, scratch, logits, labels, 0 if weight is None else weight, int(counted),
-            runtime.faults.pointer, KIND, n, c, labels.dtype.itemsize, ignore_index, REDUCTIONS.index(reduction), float(label_smoothing))
+            runtime.faults.pointer, KIND, n, c, label_bytes or 8, ignore_index, REDUCTIONS.index(reduction),
+            float(label_smoothing))
     source = SOURCES[suffix]
     if counted:
         runtime.function(source, f"softmax_cross_entropy_count_{suffix}")(runtime.grid(n, 256, 8, 1), (256,), args)
@@ -116,8 +134,8 @@ def softmax_cross_entropy(
 
 
 def _address(array: Any) -> int:
-    pointer = getattr(array.data, "ptr", None)   # NumPy arrays have it elsewhere
-    return array.ctypes.data if pointer is None else pointer   # type: ignore[no-any-return]
+    found: int = array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+    return found
 
 
 def _beside(runtime: Runtime, logits: Any) -> Any:

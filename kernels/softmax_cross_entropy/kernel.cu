@@ -30,15 +30,15 @@ __device__ inline void wait_for_all_groups_but(int) {}
 
 // ---- arithmetic --------------------------------------------------------------------------------------------------------
 
-#ifdef TENSORLITE_ON_CPU
-__device__ inline float exponential(float x) { return expf(x); }
-#else
 __device__ inline float exponential(float x) {   // of x <= 0: two units in the last place, and |x| / 16 million
+#ifdef TENSORLITE_ON_CPU
+    return expf(x);
+#else
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x * 1.4426950408889634f));
     return y;
-}
 #endif
+}
 __device__ inline double exponential(double x) { return exp(x); }
 __device__ inline float logarithm(float x) { return logf(x); }
 __device__ inline double logarithm(double x) { return log(x); }

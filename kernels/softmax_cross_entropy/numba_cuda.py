@@ -16,7 +16,7 @@ from .._cuda import SUFFIX, Runtime
 from .._numba_cuda import NumbaKernel, cuda, function, types
 from .cuda import KIND
 from .cuda import softmax_cross_entropy as cuda_version
-from .reference import REDUCTIONS, check
+from .reference import check
 
 __all__ = ["KERNELS", "VARIANTS", "softmax_cross_entropy"]
 
@@ -113,15 +113,15 @@ def _kernels(name: str, dtype: Any) -> _Kernels:
                     losses[row] = zero
                 continue
             right = label >= 0 and label < c
-            top, total, j = lowest, zero, np.int64(tid)
-            while j < c:
-                k, p, q = j + step, j + 2 * step, j + 3 * step
-                z0 = logits[first + j]
+            top, total, i = lowest, zero, np.int64(tid)
+            while i < c:
+                k, p, q = i + step, i + 2 * step, i + 3 * step
+                z0 = logits[first + i]
                 z1 = logits[first + k] if k < c else lowest
                 z2 = logits[first + p] if p < c else lowest
                 z3 = logits[first + q] if q < c else lowest
                 if keep != 0:
-                    row_z[j] = z0
+                    row_z[i] = z0
                     if k < c:
                         row_z[k] = z1
                     if p < c:
@@ -132,7 +132,7 @@ def _kernels(name: str, dtype: Any) -> _Kernels:
                 base = top if top > lowest else zero   # so that exp(-inf - base) is 0
                 total = total * math.exp(before - base) + ((math.exp(z0 - base) + math.exp(z1 - base))
                                                            + (math.exp(z2 - base) + math.exp(z3 - base)))
-                j += 4 * step
+                i += 4 * step
             highest = block_max(top, room)
             base = highest if highest > lowest else zero
             total = block_sum(total * math.exp(top - base), room)
@@ -179,7 +179,7 @@ def softmax_cross_entropy(
     (n, c), cupy, mean = logits.shape, runtime.cupy, int(reduction == "mean")
     row = c * logits.dtype.itemsize
     keep = row <= runtime.shared_memory - STATIC if variant is None else variant == "shared"
-    if reduction not in REDUCTIONS or keep and row > runtime.shared_memory - STATIC:
+    if keep and row > runtime.shared_memory - STATIC:
         raise ValueError(f"softmax_cross_entropy: rows of {c} {logits.dtype.name} are too long for variant={variant!r}")
     blocks = max(1, (runtime.shared_memory + 1024) // (row + STATIC)) if keep else 2
     threads = min(max(64, THREADS // blocks // 32 * 32), max(64, -(-c // 128) * 32))   # about four elements each

@@ -28,8 +28,8 @@ def sum_to(runtime: Runtime, x: Any, *, shape: tuple[int, ...]) -> Any:
     if kind is None or not x.size or not plan:
         return reference(runtime.xp, x, shape=shape)
     out, between = runtime.contiguous(x), "float64" if kind == "f64" else "float32"
-    for name, *lengths in plan:
-        out = (_columns if name == "columns" else _rows)(runtime, out, *lengths, x.dtype if len(plan) == 1 else between)
+    for name, a, b, c in plan:
+        out = (_columns if name == "columns" else _rows)(runtime, out, a, b, c, x.dtype if len(plan) == 1 else between)
     return out.astype(x.dtype, copy=False).reshape(shape)
 
 

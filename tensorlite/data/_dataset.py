@@ -98,7 +98,7 @@ class TensorDataset:
             return self.finish(self.take(indices))
         images = self.arrays[0]
         run = backends.backend_of(images).implementation("gather_batch", gather_batch)
-        first = run(images, _beside(images, indices), factor=f.factor, offset=f.offset)   # type: ignore[union-attr]
+        first = run(images, _beside(images, indices), factor=f.factor, offset=f.offset)
         return (first, *[_gather(a, indices) for a in self.arrays[1:]])
 
 

@@ -116,9 +116,10 @@ class DataLoader:
     def _place(self, tensor: Any) -> Any:
         if self.device is None or not isinstance(tensor, Value):
             return tensor
-        if self.pin_memory and tensor.device == "cpu":
-            tensor = tensor.pin_memory()
-        return tensor.to(device=self.device, non_blocking=True)
+        held: Any = tensor
+        if self.pin_memory and held.device == "cpu":
+            held = held.pin_memory()
+        return held.to(device=self.device, non_blocking=True)
 
     # ---- where it is -------------------------------------------------------------------------------------------------
 

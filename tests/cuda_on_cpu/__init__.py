@@ -20,7 +20,8 @@ __all__ = ["ATTRIBUTES", "CompileError", "KernelError", "RawKernel", "RawModule"
 # An H200's, but for the number of multiprocessors: with few, a kernel that strides over its elements strides in small tests too
 ATTRIBUTES = {
     "MultiProcessorCount": 4, "MaxSharedMemoryPerBlock": 48 << 10, "MaxSharedMemoryPerBlockOptin": 227 << 10,
-    "MaxSharedMemoryPerMultiprocessor": 228 << 10, "MaxThreadsPerBlock": 1024, "MaxThreadsPerMultiProcessor": 2048, "WarpSize": 32,
+    "MaxSharedMemoryPerMultiprocessor": 228 << 10, "MaxThreadsPerBlock": 1024, "MaxThreadsPerMultiProcessor": 2048,
+    "WarpSize": 32,
     "MaxGridDimX": 2**31 - 1, "MaxGridDimY": 65535, "MaxGridDimZ": 65535, "MaxRegistersPerBlock": 65536, "L2CacheSize": 60 << 20,
     "ComputeCapabilityMajor": 9, "ComputeCapabilityMinor": 0,
 }
@@ -40,10 +41,10 @@ def runtime() -> Runtime:
     stream = SimpleNamespace(ptr=0, is_capturing=lambda: False)
     device = SimpleNamespace(Device=_device, alloc_pinned_memory=_pinned, get_current_stream=lambda: stream,
                              runtime=SimpleNamespace(getDevice=lambda: 0))
-    cupy = SimpleNamespace(RawModule=RawModule, cuda=device, empty=_empty, zeros=np.zeros, ascontiguousarray=np.ascontiguousarray,
-                           asarray=np.asarray, array=np.array, empty_like=_empty_like, zeros_like=np.zeros_like, ndarray=np.ndarray,
-                           **{name: np.dtype(name).type for name in ("float16", "float32", "float64", "int32", "int64", "uint8", "uint32", "uint64")})
-    return Runtime(cupy, np)
+    same = ("array", "asarray", "asnumpy", "ascontiguousarray", "zeros", "zeros_like", "take", "ndarray",
+            "bool", "float16", "float32", "float64", "int32", "int64", "uint8", "uint32", "uint64")
+    same_as_numpy = {name: getattr(np, name, np.asarray) for name in same}   # asnumpy is CuPy's own
+    return Runtime(SimpleNamespace(RawModule=RawModule, cuda=device, empty=_empty, empty_like=_empty_like, **same_as_numpy), np)
 
 
 def _empty(shape: Any, dtype: Any = float) -> Any:

@@ -1,7 +1,7 @@
 """A small call of every kernel that has a CUDA version: what guarded memory, thread orders and sanitizers are tried on.
 
-A case is a function ``case(run, rng, dtype, n)``: it makes NumPy arrays of a size that follows from ``n`` (which may be 0), calls the
-kernel as ``run(*arrays, **options)``, where lists and arrays within are taken along, and returns what is to be compared.
+A case is a function ``case(run, rng, dtype, n)``: it makes NumPy arrays of a size that follows from ``n`` (which may be 0), has
+``run.put`` bring them to the device, calls the kernel as ``run(*arrays, **options)``, and returns what is to be compared.
 """
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ReferenceRun:
 
     def put(self, value: Any) -> Any:
         """NumPy arrays, also those in lists, where the kernel takes them."""
-        return [self.put(v) for v in value] if isinstance(value, list) else value.copy() if isinstance(value, np.ndarray) else value
+        return [self.put(v) for v in value] if isinstance(value, list) else value.copy()
 
     def get(self, value: Any) -> Any:
         return value
@@ -58,8 +58,6 @@ class CudaRun(ReferenceRun):
     def put(self, value: Any) -> Any:
         if isinstance(value, list):
             return [self.put(v) for v in value]
-        if not isinstance(value, np.ndarray):
-            return value
         cupy = self.runtime.cupy
         whole = cupy.empty(value.size + self.offset, value.dtype)
         out = whole[self.offset:].reshape(value.shape)
@@ -90,7 +88,8 @@ def agree(got: Any, expected: Any, tolerance: float, what: str) -> None:
     assert len(got) == len(expected), what
     for i, (a, e) in enumerate(zip(got, expected)):
         exact = e.dtype.kind in "biu"
-        assert a.shape == e.shape and (a.dtype == e.dtype or not exact), f"{what}, result {i}: {a.dtype}{a.shape}, not {e.dtype}{e.shape}"
+        fits = a.shape == e.shape and (a.dtype == e.dtype or not exact)
+        assert fits, f"{what}, result {i}: {a.dtype}{a.shape}, expected {e.dtype}{e.shape}"
         if exact:
             np.testing.assert_array_equal(a, e, f"{what}, result {i}")
             continue
@@ -144,7 +143,7 @@ def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
 
 @case("bias_activation_backward")
 def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
-    g, x, b = run.put(normal(rng, dtype, 5, n)), run.put(rng.random((5, n)).astype(dtype_of(dtype))), run.put(normal(rng, dtype, n))
+    g, x, b = run.put([normal(rng, dtype, 5, n), rng.random((5, n)).astype(dtype_of(dtype)), normal(rng, dtype, n)])
     return [run(g, x, b, activation=a) for a in ACTIVATIONS] + [run(g, x, activation=ACTIVATIONS[n % 7], needs_db=False)]
 
 
@@ -165,7 +164,8 @@ def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
 @case("sum_to")
 def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
     x, tall = run.put(normal(rng, dtype, 3, n, 5)), run.put(normal(rng, dtype, 9 * n, 3))
-    return [run(x, shape=to) for to in ((5,), (n, 1), (3, 1, 5), (3, 1, 1), (1,), ())] + [run(tall, shape=(3,)), run(tall, shape=(9 * n, 1))]
+    results = [run(x, shape=to) for to in ((5,), (n, 1), (3, 1, 5), (3, 1, 1), (1,), ())]
+    return [results, run(tall, shape=(3,)), run(tall, shape=(9 * n, 1))]
 
 
 # ---- rows, channels, losses -------------------------------------------------------------------------------------------------

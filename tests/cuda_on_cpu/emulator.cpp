@@ -6,7 +6,7 @@
 // blocks are not ordered with each other; so what it reports depends on the program, not on how the threads took turns.
 #include "emulator.h"
 
-#include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -72,7 +72,7 @@ asm(".text\n.globl emulator_switch\n.hidden emulator_switch\n.type emulator_swit
     "mov %rsp,(%rdi)\nmov %rsi,%rsp\n"
     "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
 void prepare(Fiber* f) {   // as if run_threads had been called and had switched away at once
-    void** top = reinterpret_cast<void**>(f->stack + stack_size) - 3;   // a stack is 8 bytes past a multiple of 16 where a function begins
+    void** top = reinterpret_cast<void**>(f->stack + stack_size) - 3;   // where a function begins, sp is 8 past a multiple of 16
     memset(top - 7, 0xa5, 6 * sizeof(void*));
     top[-2] = top[0] = nullptr;   // no frame above, no return address: here unwinders stop
     top[-1] = reinterpret_cast<void*>(run_threads);
@@ -83,10 +83,12 @@ void jump(Fiber* from, Fiber* to) { emulator_switch(&from->sp, to->sp); }
 extern "C" void emulator_switch(void** save, void* load) __attribute__((visibility("hidden")));
 asm(".text\n.globl emulator_switch\n.hidden emulator_switch\n.type emulator_switch,%function\nemulator_switch:\n"
     "sub sp,sp,#160\n"
-    "stp x19,x20,[sp]\nstp x21,x22,[sp,#16]\nstp x23,x24,[sp,#32]\nstp x25,x26,[sp,#48]\nstp x27,x28,[sp,#64]\nstp x29,x30,[sp,#80]\n"
+    "stp x19,x20,[sp]\nstp x21,x22,[sp,#16]\nstp x23,x24,[sp,#32]\nstp x25,x26,[sp,#48]\nstp x27,x28,[sp,#64]\n"
+    "stp x29,x30,[sp,#80]\n"
     "stp d8,d9,[sp,#96]\nstp d10,d11,[sp,#112]\nstp d12,d13,[sp,#128]\nstp d14,d15,[sp,#144]\n"
     "mov x9,sp\nstr x9,[x0]\nmov sp,x1\n"
-    "ldp x19,x20,[sp]\nldp x21,x22,[sp,#16]\nldp x23,x24,[sp,#32]\nldp x25,x26,[sp,#48]\nldp x27,x28,[sp,#64]\nldp x29,x30,[sp,#80]\n"
+    "ldp x19,x20,[sp]\nldp x21,x22,[sp,#16]\nldp x23,x24,[sp,#32]\nldp x25,x26,[sp,#48]\nldp x27,x28,[sp,#64]\n"
+    "ldp x29,x30,[sp,#80]\n"
     "ldp d8,d9,[sp,#96]\nldp d10,d11,[sp,#112]\nldp d12,d13,[sp,#128]\nldp d14,d15,[sp,#144]\n"
     "add sp,sp,#160\nret\n");
 void prepare(Fiber* f) {
@@ -172,8 +174,8 @@ void switch_to(Fiber* to) {
 #define AT(site) (site).file, (site).line
 void say_where() {
     size_t end = strlen(error);
-    snprintf(error + end, sizeof(error) - end, " (%s, block (%u, %u, %u), thread (%u, %u, %u))", kernel->name, blockIdx.x, blockIdx.y,
-             blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
+    snprintf(error + end, sizeof(error) - end, " (%s, block (%u, %u, %u), thread (%u, %u, %u))", kernel->name,
+             blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
 }
 bool same(Site a, Site b) { return a.line == b.line && (a.file == b.file || !strcmp(a.file, b.file)); }
 
@@ -216,14 +218,15 @@ const char* const names[] = {"__shfl_sync", "__shfl_up_sync", "__shfl_down_sync"
 
 void explain_deadlock() {
     if (waiting_at_barrier)
-        fail("deadlock: %u of the block's %u threads wait at the barrier of %s:%d, %u have returned and %u wait in warp operations",
+        fail("deadlock: %u of the block's %u threads wait at the barrier of %s:%d, %u have returned, %u wait in warp operations",
              waiting_at_barrier, count, AT(barrier_site), finished, count - finished - waiting_at_barrier);
     for (u32 t = 0; t < count; t++)
         if (threads[t].state == at_warp) {
             u32 present = t / 32 * 32 + 32 <= count ? ~0u : (1u << count % 32) - 1;
-            fail("deadlock: %s of %s:%d, mask %08x: of these lanes of warp %u only %08x came (%08x of the mask are no threads of the block)",
-                 names[threads[t].operation], AT(threads[t].site), threads[t].mask, t / 32, waiting_in_warp[t / 32] & threads[t].mask,
-                 threads[t].mask & ~present);
+            u32 mask = threads[t].mask;
+            fail("deadlock: %s of %s:%d, mask %08x: of these lanes of warp %u only %08x came (%08x of the mask are no threads of "
+                 "the block)", names[threads[t].operation], AT(threads[t].site), mask, t / 32, waiting_in_warp[t / 32] & mask,
+                 mask & ~present);
         }
 }
 
@@ -328,7 +331,8 @@ void prepare_block(u32 shared, u64 seed) {
 void check_block(u32 shared, u64 seed) {
     unsigned char fill = garbage[(seed + blockIdx.x) % sizeof(garbage)];
     for (size_t i = shared; i < shared + slack(shared); i++)
-        if (dynamic_shared[i] != fill) fail("out of bounds: dynamic shared memory of %u bytes was written at byte %zu", shared, i);
+        if (dynamic_shared[i] != fill)
+            fail("out of bounds: dynamic shared memory of %u bytes was written at byte %zu", shared, i);
 }
 
 void size_shared(u32 shared) {
@@ -346,9 +350,18 @@ void size_shared(u32 shared) {
 sigjmp_buf rescue;
 const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 
+pthread_t launching;
+
 void on_signal(int number, siginfo_t* info, void*) {
-    snprintf(error, sizeof(error), number == SIGFPE ? "integer division by zero" : number == SIGSEGV || number == SIGBUS
-             ? "out of bounds: an access at address %p, which is in nobody's memory" : "illegal instruction at %p", info->si_addr);
+    if (!pthread_equal(launching, pthread_self())) {   // of a thread that has nothing to do with us: as it would have been
+        signal(number, SIG_DFL);
+        return;
+    }
+    const char* what = number == SIGFPE ? "integer division by zero"
+                     : number != SIGSEGV && number != SIGBUS ? "illegal instruction at %p"
+                     : info->si_code == SI_KERNEL ? "out of bounds: an access at an address that cannot be, or a misaligned one"
+                     : "out of bounds: an access at address %p, which is in nobody's memory";
+    snprintf(error, sizeof(error), what, info->si_addr);
     say_where();
     siglongjmp(rescue, 1);
 }
@@ -357,6 +370,7 @@ struct Guard {
     struct sigaction before[sizeof(signals) / sizeof(*signals)];
     stack_t stack_before;
     Guard() {
+        launching = pthread_self();
         static char* stack = static_cast<char*>(map(64 << 10));
         stack_t mine = {};
         mine.ss_sp = stack;
@@ -390,7 +404,8 @@ int barrier(int predicate, Site site, int operation) {
     char* sync = &barriers[barrier_parity];
     __tsan_release(sync);
     if (++waiting_at_barrier == count) {
-        barrier_result = operation == 1 ? (int)barrier_predicates : operation == 2 ? barrier_predicates == count : barrier_predicates != 0;
+        const u32 n = barrier_predicates;
+        barrier_result = operation == 1 ? (int)n : operation == 2 ? n == count : n != 0;
         waiting_at_barrier = 0;
         barrier_parity ^= 1;
         for (u32 i = 0; i < count; i++)
@@ -448,8 +463,10 @@ static u64 result_of(Operation operation, u32 mask, u32 lane, const Thread* warp
 u64 collective(Operation operation, u32 mask, u64 value, u32 lane, u32 width, Site site) {
     const u32 self = current, number = self / 32, me = self % 32;
     Thread *t = &threads[self], *warp = &threads[number * 32];
-    if (!(mask >> me & 1)) fail("%s of %s:%d: lane %u calls it with mask %08x, which leaves that lane out", names[operation], AT(site), me, mask);
-    if (!width || width > 32 || width & (width - 1)) fail("%s of %s:%d: width %u is no power of two up to 32", names[operation], AT(site), width);
+    if (!(mask >> me & 1))
+        fail("%s of %s:%d: lane %u calls it with mask %08x, which leaves that lane out", names[operation], AT(site), me, mask);
+    if (!width || width > 32 || width & (width - 1))
+        fail("%s of %s:%d: width %u is no power of two up to 32", names[operation], AT(site), width);
     t->operation = operation; t->mask = mask; t->value = value; t->lane = lane; t->width = width; t->site = site;
     char* sync = &warps[number * 32 + __builtin_ctz(mask)][warp[__builtin_ctz(mask)].parity];
     if (operation == sync_warp) __tsan_release(sync);
@@ -514,8 +531,9 @@ static const char* run(const Module* m, const Kernel* k, const u32* dims, u32 sh
     size_shared(shared);
 #ifdef EMULATOR_THREAD
     home_tsan = __tsan_get_current_fiber();
-    for (u32 i = 0; i < most_fibers; i++)   // made here, as who makes one is ordered before it
-        if (!tsan[i] && i % most_threads < count && (i < most_threads || dims[0] * dims[1] * dims[2] > 1)) tsan[i] = __tsan_create_fiber(0);
+    const bool one = dims[0] == 1 && dims[1] == 1 && dims[2] == 1;
+    for (u32 i = 0; i < (one ? most_threads : most_fibers); i++)   // made here, as who makes one is ordered before it
+        if (!tsan[i] && i % most_threads < count) tsan[i] = __tsan_create_fiber(0);
 #endif
 #ifdef EMULATOR_ADDRESS
     __asan_unpoison_memory_region(dynamic_shared, shared_size);
@@ -539,8 +557,8 @@ static const char* run(const Module* m, const Kernel* k, const u32* dims, u32 sh
 }   // namespace emulator
 
 // The launch; null, or what went wrong.
-extern "C" EMULATOR_API const char* emulator_launch(const emulator::Module* module, const emulator::Kernel* kernel, const unsigned* dims,
-                                                    unsigned shared, void** args, long long seed) {
+extern "C" EMULATOR_API const char* emulator_launch(const emulator::Module* module, const emulator::Kernel* kernel,
+                                                    const unsigned* dims, unsigned shared, void** args, long long seed) {
     return emulator::run(module, kernel, dims, shared, args, seed);
 }
 
@@ -550,7 +568,8 @@ struct Place { const char* file; unsigned line, column; };
 struct Mismatch { Place place; const void* type; unsigned char log_alignment, kind; };
 extern "C" {
 EMULATOR_API void __ubsan_handle_type_mismatch_v1(Mismatch* what, unsigned long at) {
-    if (at) emulator::fail("misaligned access: address %#lx is no multiple of %u, %s:%u", at, 1u << what->log_alignment, AT(what->place));
+    const unsigned size = 1u << what->log_alignment;
+    if (at) emulator::fail("misaligned access: address %#lx is no multiple of %u, %s:%u", at, size, AT(what->place));
     else emulator::fail("access through a null pointer, %s:%u", AT(what->place));
 }
 EMULATOR_API void __ubsan_handle_pointer_overflow(Place* place, unsigned long, unsigned long) {

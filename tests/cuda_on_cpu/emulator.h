@@ -1,4 +1,4 @@
-// CUDA C++ for the CPU, included before a .cu text: the language's keywords, built-in variables, vector types and device functions.
+// CUDA C++ for the CPU, included before a .cu text: the language's keywords, built-in variables, vector types, device functions.
 // The threads of a block are fibers of one OS thread, and blocks run one after another (emulator.cpp).
 // What it does not have: texture and surface memory, inline PTX, dynamic parallelism, cooperative groups, header files of CUDA.
 #pragma once
@@ -22,7 +22,7 @@
 #ifndef __clang__
 #define __builtin_assume(condition) ((void)0)
 #endif
-// Zero-initialised, so in .bss with nothing else; from a page's beginning on, so that it can be filled with garbage before each block.
+// Zero-initialised, so in .bss, with nothing else and from a page's beginning on: it is filled with garbage before each block.
 // (A section of its own would be cleaner, but GCC puts no variable of a template into one: its bug 41091.)
 #define __shared__ static __attribute__((used))   // else what is only read would be taken for 0
 asm(".pushsection .bss\n.balign 4096\n.globl emulator_shared\n.hidden emulator_shared\nemulator_shared:\n.popsection");
@@ -139,7 +139,9 @@ inline void __syncthreads(EMULATOR_SITE) { emulator::barrier(0, site, 0); }
 inline int __syncthreads_count(int predicate, EMULATOR_SITE) { return emulator::barrier(predicate, site, 1); }
 inline int __syncthreads_and(int predicate, EMULATOR_SITE) { return emulator::barrier(predicate, site, 2); }
 inline int __syncthreads_or(int predicate, EMULATOR_SITE) { return emulator::barrier(predicate, site, 3); }
-inline void __syncwarp(unsigned mask = 0xffffffffu, EMULATOR_SITE) { emulator::collective(emulator::sync_warp, mask, 0, 0, 32, site); }
+inline void __syncwarp(unsigned mask = 0xffffffffu, EMULATOR_SITE) {
+    emulator::collective(emulator::sync_warp, mask, 0, 0, 32, site);
+}
 inline void __threadfence() { emulator::fence(); }
 inline void __threadfence_block() { emulator::fence(); }
 inline void __threadfence_system() { emulator::fence(); }
@@ -306,7 +308,8 @@ inline unsigned __sad(int x, int y, unsigned z) { return z + (unsigned)(x > y ? 
 #define EMULATOR_MIN_MAX(A, B, R)                                                                                             \
     inline R min(A x, B y) { return (R)x < (R)y ? (R)x : (R)y; }                                                              \
     inline R max(A x, B y) { return (R)x > (R)y ? (R)x : (R)y; }
-#define EMULATOR_MIN_MAX_BOTH(S, U) EMULATOR_MIN_MAX(S, S, S) EMULATOR_MIN_MAX(U, U, U) EMULATOR_MIN_MAX(S, U, U) EMULATOR_MIN_MAX(U, S, U)
+#define EMULATOR_MIN_MAX_BOTH(S, U)                                                                                           \
+    EMULATOR_MIN_MAX(S, S, S) EMULATOR_MIN_MAX(U, U, U) EMULATOR_MIN_MAX(S, U, U) EMULATOR_MIN_MAX(U, S, U)
 EMULATOR_MIN_MAX_BOTH(int, unsigned)
 EMULATOR_MIN_MAX_BOTH(long, unsigned long)
 EMULATOR_MIN_MAX_BOTH(long long, unsigned long long)

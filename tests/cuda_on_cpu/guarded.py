@@ -51,8 +51,8 @@ class _Region:
 class Guards:
     """Allocates for the stand-in for CuPy. Every array begins ``offset`` bytes past a multiple of 16.
 
-    ``at_end``: whether arrays end where the forbidden page begins (up to the offset), so that what reads too far faults; else they
-    begin where one ends.
+    ``at_end``: whether arrays end where a forbidden page begins (but for what the offset leaves), so that reading on faults; else
+    they begin where one ends (but for the offset).
     """
 
     def __init__(self, offset: int = 0, at_end: bool = True) -> None:

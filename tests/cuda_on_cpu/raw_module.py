@@ -62,7 +62,8 @@ def _launch() -> Any:
     return launch
 
 
-_KINDS = {"p": "a pointer", "i": "a signed integer", "u": "an unsigned integer", "f": "a floating-point number", "s": "a structure"}
+_KINDS = {"p": "a pointer", "i": "a signed integer", "u": "an unsigned integer", "f": "a floating-point number",
+          "s": "a structure"}
 
 
 class RawKernel:
@@ -102,7 +103,8 @@ class RawKernel:
         words = [self._word(i, arg, *p) for i, (arg, p) in enumerate(zip(args, self.parameters))]
         pointers = (ctypes.c_void_p * (len(words) + 1))(*(ctypes.addressof(w) for w in words))
         with _lock:
-            error = _launch()(self._module.module, ctypes.byref(self._entry), (ctypes.c_uint * 6)(*dims), shared_mem, pointers, _seed)
+            error = _launch()(self._module.module, ctypes.byref(self._entry), (ctypes.c_uint * 6)(*dims), shared_mem, pointers,
+                              _seed)
         if error is not None:
             raise KernelError(error.decode())
 
@@ -125,7 +127,8 @@ class RawKernel:
         else:
             given = "?"
         if given != kind and not (isinstance(arg, np.generic) and given in "iu" and kind in "iu"):
-            what = f"{arg.dtype} array" if hasattr(arg, "dtype") and not isinstance(arg, np.generic) else f"{type(arg).__name__} {arg!r}"
+            array = hasattr(arg, "dtype") and not isinstance(arg, np.generic)
+            what = f"{arg.dtype} array" if array else f"{type(arg).__name__} {arg!r}"
             raise TypeError(f"{self.name}: argument {i} is a {what}, the parameter is {_KINDS[kind]} of {size} bytes")
         return word
 

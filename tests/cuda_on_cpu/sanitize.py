@@ -1,7 +1,7 @@
-"""Kernels under ThreadSanitizer and AddressSanitizer: ``report("thread", kernels)`` runs them in a process with the sanitizer loaded.
+"""Kernels under ThreadSanitizer and AddressSanitizer: ``report`` runs them in a process with the sanitizer loaded.
 
-ThreadSanitizer is told of every CUDA thread, of barriers and fences (emulator.cpp), so it finds accesses that nothing orders, within a
-block and between blocks, whatever order the threads happened to run in. AddressSanitizer knows the ends of arrays to the byte.
+ThreadSanitizer is told of every CUDA thread, of barriers and fences (emulator.cpp), so it finds accesses that nothing orders, in
+a block and between blocks, whatever order the threads happened to run in. AddressSanitizer knows the ends of arrays to the byte.
 """
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def planted(sanitizer: str) -> dict[str, tuple[str, int, int, int]]:
     return out
 
 
-# ---- in the process with the sanitizer ------------------------------------------------------------------------------------------
+# ---- in the process with the sanitizer -------------------------------------------------------------------------------------
 
 def _say(what: str) -> None:
     print(f"{MARK} {what}", file=sys.stderr, flush=True)
@@ -112,10 +112,10 @@ def _compile(names: Sequence[str], dtypes: Sequence[str], sizes: Sequence[int]) 
     from tensorlite.kernels import load
 
     from . import RawModule, guarded
-    from .cases import CASES, CudaRun, small
+    from .cases import CudaRun, small
     modules = [RawModule(code=text) for text, *_ in planted(build.sanitizer()).values()]
     recording, sources = guarded.runtime(), set()
-    recording.function = lambda source, entry: sources.add(source) or _Nothing()   # type: ignore[method-assign,func-returns-value]
+    recording.function = lambda source, entry: sources.add(source) or _Nothing()   # type: ignore
     for name in names:
         for dtype in _wanted(name, dtypes):
             for n in sizes:
@@ -139,7 +139,7 @@ def _run_kernels(names: Sequence[str], dtypes: Sequence[str], sizes: Sequence[in
     from tensorlite.kernels import load
 
     from . import cupy
-    from .cases import CASES, CudaRun, small
+    from .cases import CudaRun, small
     from .guarded import exact, runtime
     with cupy.cuda.using_allocator(exact):
         for name in names:
@@ -152,7 +152,7 @@ def _run_kernels(names: Sequence[str], dtypes: Sequence[str], sizes: Sequence[in
                         print(f"{dtype}, n = {n}\n{traceback.format_exc()}", file=sys.stderr, flush=True)
 
 
-# ---- in the test's process ---------------------------------------------------------------------------------------------------------
+# ---- in the test's process -------------------------------------------------------------------------------------------------
 
 @functools.cache
 def why_not(sanitizer: str) -> str | None:
@@ -190,7 +190,7 @@ def report(sanitizer: str, names: Sequence[str], dtypes: Sequence[str], sizes: S
         found = ["".join(match) for match in FOUND.findall(text)]
         out.setdefault(name, []).extend(f + (f"\n{text}" if f.startswith("Traceback") else "") for f in found)
     if done.returncode or f"{MARK} end" not in done.stderr:
-        raise RuntimeError(f"the process with the {sanitizer} sanitizer ended with {done.returncode}:\n{first}{done.stderr[-4000:]}")
+        raise RuntimeError(f"the {sanitizer} sanitizer's process ended with {done.returncode}:\n{first}{done.stderr[-4000:]}")
     return out
 
 

@@ -1,4 +1,4 @@
-"""These tests run compiled kernels; without Numba the references are tested by all others, and here the random numbers and CUDA."""
+"""These tests run compiled kernels; without Numba the references are tested by all others, and here CUDA and random numbers."""
 from __future__ import annotations
 
 from importlib.util import find_spec

@@ -1,7 +1,7 @@
-"""Run as a program: the Numba-CUDA kernels in Numba's simulator, each CUDA thread a thread of Python, compared with the references.
+"""Run as a program: the Numba-CUDA kernels in Numba's simulator, each CUDA thread a thread of Python, against the references.
 
-The simulator is chosen when Numba is imported, so this needs a process of its own. It has no warp shuffles: one for blocks in which
-all threads shuffle equally often is put in their place.
+The simulator is chosen when Numba is imported, so this needs a process of its own. It has no warp shuffles: one for blocks in
+which all threads shuffle equally often is put in their place.
 """
 from __future__ import annotations
 
@@ -67,30 +67,30 @@ def check_sigmoid(rng: Any) -> None:
         for shape in ((1,), (1500,)):
             g, y = rng.normal(size=shape).astype(dtype), rng.uniform(size=shape).astype(dtype)
             out = sigmoid.sigmoid_backward(runtime(), g, y)
-            np.testing.assert_allclose(out, load("sigmoid_backward").reference(np, g.astype("f8"), y.astype("f8")), rtol=tolerance)
+            expected = load("sigmoid_backward").reference(np, g.astype("f8"), y.astype("f8"))
+            np.testing.assert_allclose(out, expected, rtol=tolerance)
 
 
 def check_cross_entropy(rng: Any) -> None:
     reference = load("softmax_cross_entropy").reference
-    for dtype, tolerance in ((np.float32, 2e-6), (np.float64, 1e-13)):
-        for shape in ((1, 1), (5, 10), (2, 300)):
-            for variant, reduction in (("shared", "none"), ("shared", "mean"), ("two_pass", "sum")):
-                x = (3 * rng.normal(size=shape)).astype(dtype)
-                t = rng.integers(0, shape[1], shape[0])
-                t[1::3] = -100
-                x[-1, shape[1] // 2:] -= math.inf if shape[1] > 1 else 0
-                t[-1] = 0
-                loss, grad = cross_entropy.softmax_cross_entropy(runtime(), x, t, reduction=reduction, variant=variant)
-                expected, expected_grad = reference(np, x.astype("f8"), t, reduction=reduction)
-                assert loss.dtype == dtype and loss.shape == expected.shape
-                np.testing.assert_allclose(loss, expected, rtol=tolerance, atol=tolerance)
-                np.testing.assert_allclose(grad, expected_grad, rtol=tolerance, atol=tolerance)
+    for shape in ((1, 1), (5, 10), (2, 300)):
+        for variant, reduction in (("shared", "none"), ("shared", "mean"), ("two_pass", "sum")):
+            x = (3 * rng.normal(size=shape)).astype(np.float32)
+            t = rng.integers(0, shape[1], shape[0])
+            t[1::3] = -100
+            x[-1, shape[1] // 2:] -= math.inf if shape[1] > 1 else 0
+            t[-1] = 0
+            loss, grad = cross_entropy.softmax_cross_entropy(runtime(), x, t, reduction=reduction, variant=variant)
+            expected, expected_grad = reference(np, x.astype("f8"), t, reduction=reduction)
+            assert loss.dtype == grad.dtype == np.float32 and loss.shape == expected.shape
+            np.testing.assert_allclose(loss, expected, rtol=2e-6, atol=2e-6)
+            np.testing.assert_allclose(grad, expected_grad, rtol=2e-6, atol=2e-6)
 
 
 def check_fault(rng: Any) -> None:
     run, t = runtime(), np.array([0, 5, 1, -3])
     loss, grad = cross_entropy.softmax_cross_entropy(run, rng.normal(size=(4, 5)).astype("f4"), t, reduction="none")
-    assert np.isnan(loss).tolist() == [False, True, False, True] and np.isnan(grad).any(axis=1).tolist() == [False, True, False, True]
+    assert np.isnan(loss).tolist() == np.isnan(grad).all(axis=1).tolist() == [False, True, False, True]
     try:
         run.check()
     except IndexError as error:

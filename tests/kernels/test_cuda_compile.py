@@ -20,11 +20,15 @@ ARCHES = ("sm_80", "sm_90")
 
 # Entry points that keep a few values on the stack on purpose, and the bytes.
 STACK = {}
-# Sources without an access of 16 bytes, and why.
-NARROW = {
-    "check_indices/kernel.cu": "reads each index once, and nothing else",
-    "update_scale/kernel.cu": "works on three numbers",
-    "bias_activation_backward/sums.cu": "adds a few partial sums for each column",
+# Entry points that read, or write, no array 16 bytes at a time, by a part of their name, and why.
+NARROW_LOADS = {
+    "check_indices": "reads each index once, and nothing else",
+    "update_scale": "works on three numbers",
+    "philox": "reads nothing",
+}
+NARROW_STORES = {
+    "check_indices": "writes nothing",
+    "update_scale": "works on three numbers",
 }
 
 by_source = pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.name)
@@ -43,19 +47,28 @@ def test_compiles_without_spilling(source, arch):
     print(source.name, arch, found)
 
 
+def _entries(ptx: str) -> dict[str, str]:
+    """Entry point -> its PTX."""
+    parts = re.split(r"\.visible \.entry (\w+)\(", ptx)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
 @by_source
 def test_accesses_of_16_bytes(source):
+    """A loop that reads or writes an array has accesses of 16 bytes: the compiler splits them where it cannot see the alignment."""
     _, ptx = compiled(source.text, "sm_90", source.options)
-    wide = len(re.findall(r"\b(?:ld|st)\.global\S*\.v(?:4\.\w?32|2\.\w?64)|cp\.async\S* .*, 16", ptx))
-    wide += len(re.findall(r"\b(?:ld|st)\.v(?:4\.\w?32|2\.\w?64)", ptx))
-    if source.name in NARROW:
-        assert not wide, f"{source.name} has wide accesses now: take it out of NARROW ({NARROW[source.name]})"
-    else:
-        assert wide, f"{source.name} has no access of 16 bytes"
+    narrow = []
+    for entry, code in _entries(ptx).items():
+        for kind, known in (("ld", NARROW_LOADS), ("st", NARROW_STORES)):
+            some = re.search(rf"\b{kind}\.(?:global\S*|\w?\d\d|v\d)", code)
+            wide = re.search(rf"\b{kind}(?:\.global)?\S*\.(?:v4\.\w?32|v2\.\w?64)|cp\.async\S* .*, 16", code)
+            if some and not wide and not any(part in entry for part in known):
+                narrow.append(f"{kind} of {entry}")
+    assert not narrow, f"{source.name} has no access of 16 bytes in {', '.join(narrow)}"
 
 
 @by_source
-def test_machine_code_has_accesses_of_16_bytes(source, tmp_path):
+def test_machine_code_keeps_values_in_registers(source, tmp_path):
     tool = os.environ.get("CUOBJDUMP") or shutil.which("cuobjdump")
     if tool is None:
         pytest.skip("cuobjdump is not installed; it is in NVIDIA's CUDA toolkit, and CUOBJDUMP can name it")
@@ -63,8 +76,6 @@ def test_machine_code_has_accesses_of_16_bytes(source, tmp_path):
     path.write_bytes(compiled(source.text, "sm_90", source.options)[0])
     code = subprocess.run([tool, "-sass", str(path)], check=True, capture_output=True, text=True).stdout
     assert "Function" in code
-    if source.name not in NARROW:
-        assert re.search(r"\b(LDG|STG|LDGSTS)\S*\.128", code), f"{source.name}: no access of 128 bits in the machine code"
     local = re.findall(r"\b(LDL|STL)\b", code)
     assert not local or any(entry in code for entry in STACK), f"{source.name}: {len(local)} accesses to local memory"
 

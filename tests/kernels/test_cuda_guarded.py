@@ -1,4 +1,4 @@
-"""Every CUDA kernel on arrays between forbidden pages and with its threads in other orders: odd sizes, alignments, empty arrays."""
+"""Every CUDA kernel on arrays between forbidden pages, and with its threads in other orders: odd sizes, alignments, none."""
 from __future__ import annotations
 
 from typing import Any

@@ -46,8 +46,8 @@ def test_ptx(suffix, capability, tmp_path):
         if assembler:
             path = tmp_path / "kernel.ptx"
             path.write_text(text)
-            done = subprocess.run([assembler, "-v", f"-arch=sm_{capability[0]}{capability[1]}", str(path), "-o", str(tmp_path / "kernel.cubin")],
-                                  capture_output=True, text=True, check=True)
+            arch, cubin = f"-arch=sm_{capability[0]}{capability[1]}", str(tmp_path / "kernel.cubin")
+            done = subprocess.run([assembler, "-v", arch, str(path), "-o", cubin], capture_output=True, text=True, check=True)
             used = re.search(r"Used (\d+) registers", done.stdout + done.stderr)
             assert used and int(used[1]) <= (64 if suffix == "f32" else 128)   # blocks of 1024 threads where the row is long
             assert re.search(r"0 bytes stack frame, 0 bytes spill stores", done.stdout + done.stderr)
@@ -81,7 +81,8 @@ class Module:
 
 
 def runtime():
-    device = SimpleNamespace(compute_capability="90", attributes={"MultiProcessorCount": 132, "MaxSharedMemoryPerBlockOptin": 227 << 10})
+    limits = {"MultiProcessorCount": 132, "MaxSharedMemoryPerBlockOptin": 227 << 10}
+    device = SimpleNamespace(compute_capability="90", attributes=limits)
     cuda = SimpleNamespace(Device=lambda: device, alloc_pinned_memory=lambda size: np.zeros(size, np.uint8))
     return Runtime(SimpleNamespace(cuda=cuda, RawModule=Module, empty=np.empty, ascontiguousarray=np.ascontiguousarray), np)
 
@@ -95,7 +96,8 @@ def test_loaded_once_and_launched_with_pointers_and_numbers(monkeypatch):
         load("softmax_cross_entropy").numba_cuda(made, g, np.zeros(300, np.int64))
     assert out.shape == g.shape and len(made.numba_functions) == 3
     names = [name for name, *_ in Module.launches]
-    assert names == ["sigmoid_backward_numba_f32", "softmax_cross_entropy_numba_rows_f32", "softmax_cross_entropy_numba_total_f32"] * 2
+    cross_entropy = "softmax_cross_entropy_numba"
+    assert names == ["sigmoid_backward_numba_f32", f"{cross_entropy}_rows_f32", f"{cross_entropy}_total_f32"] * 2
     for name, _, block, args, shared in Module.launches:
         assert block[0] % 32 == 0 and all(type(a) in (np.ndarray, int) for a in args)
         assert shared == (40 if "rows" in name else 0)

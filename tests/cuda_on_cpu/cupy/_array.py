@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from . import _machine
+from ._indexing import index, put
 from ._machine import MemoryPointer, machine
-from ._names import VERSION
+from ._names import NAMES, VERSION
 
 
 @np.errstate(all="ignore")
@@ -79,6 +80,10 @@ def here(array: ndarray) -> np.ndarray[Any, Any]:
     return array._a
 
 
+def _contents(k: Any) -> Any:
+    return here(k) if type(k) is ndarray else None
+
+
 def cast(a: np.ndarray[Any, Any], dtype: Any, order: Any = "K") -> np.ndarray[Any, Any]:
     """A copy in another dtype, with CUDA's conversions: floats saturate in 32 or 64 bits, of which the dtype keeps the lowest."""
     result: np.ndarray[Any, Any] = quietly(_cast, a, np.dtype(dtype), order)
@@ -107,13 +112,6 @@ def narrowed(a: ndarray, dtype: np.dtype[Any]) -> None:
         if VERSION < 14:
             raise AttributeError("module 'numpy' has no attribute 'ComplexWarning'")
         warnings.warn("Casting complex values to real discards the imaginary part", np.exceptions.ComplexWarning, stacklevel=3)
-
-
-def broadcast(*shapes: Any) -> tuple[int, ...]:
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise ValueError("operands could not be broadcast together with shapes " + " ".join(map(str, shapes))) from None
 
 
 def hidden(array: Any) -> ndarray:
@@ -148,75 +146,6 @@ class Flags:
 
     def __repr__(self) -> str:
         return f"  C_CONTIGUOUS : {self.c_contiguous}\n  F_CONTIGUOUS : {self.f_contiguous}\n  OWNDATA : {self.owndata}"
-
-
-# ---- indices ----------------------------------------------------------------------------------------------------------------
-
-def index(shape: tuple[int, ...], key: Any) -> tuple[Any, list[Any]]:
-    """The key for NumPy, and the arrays in it: integers out of range wrap in them, as they do silently in CuPy's kernels."""
-    keys = list(key) if type(key) is tuple else [key]
-    arrays: list[Any] = []
-    for i, k in enumerate(keys):
-        if type(k) is ndarray:
-            keys[i] = here(k)
-        elif k is None or k is Ellipsis or isinstance(k, slice):
-            continue
-        elif np.isscalar(k) and not isinstance(k, bool | np.bool_):
-            keys[i] = int(k)   # 1.5 is 1 here
-            continue
-        else:
-            keys[i] = a = np.asarray(k)
-            machine.record("copy of an index to the device")
-            if not a.size and isinstance(k, list | tuple):
-                keys[i] = a.astype(np.int32)
-            elif a.dtype.kind not in "iufcb":
-                raise IndexError("only integers, slices (`:`), ellipsis (`...`),numpy.newaxis (`None`) and integer or boolean "
-                                 "arrays are valid indices")
-        if keys[i].dtype.kind not in "iub":
-            raise IndexError(f"arrays used as indices must be of integer or boolean type. (actual: {keys[i].dtype.type})")
-        arrays.append(keys[i])
-    used = sum(_axes(k) for k in keys)
-    if used > len(shape):
-        raise IndexError(f"too many indices for array: array is {len(shape)}-dimensional, but {used} were indexed")
-    if not arrays:
-        return _within(shape, keys, used, tuple(keys) if type(key) is tuple else keys[0]), arrays
-    axis = 0
-    for i, k in enumerate(keys):
-        n = len(shape) - used if k is Ellipsis else _axes(k)
-        if isinstance(k, np.ndarray):
-            if k.dtype == bool:
-                if any(m not in (0, s) for m, s in zip(k.shape, shape[axis:])):
-                    raise IndexError(f"boolean index did not match indexed array along dimension {axis}")
-                machine.wait("boolean index")
-            elif shape[axis]:
-                keys[i] = k.astype(np.int64) % shape[axis]
-            elif k.size:
-                raise IndexError("cannot do a non-empty take from an empty axes.")
-        axis += n
-    broadcast(*[k.shape for k in arrays if k.dtype != bool])
-    return tuple(keys), arrays
-
-
-def _axes(k: Any) -> int:
-    return 0 if k is None or k is Ellipsis else k.ndim if isinstance(k, np.ndarray) and k.dtype == bool else 1
-
-
-def _within(shape: Any, keys: Any, used: int, key: Any) -> Any:
-    """``key``, whose integers must be in range."""
-    axis = 0
-    for k in keys:
-        if type(k) is int and not -shape[axis] <= k < shape[axis]:
-            raise IndexError(f"Index {k} is out of bounds for axis {axis} with size {shape[axis]}")
-        axis += len(shape) - used if k is Ellipsis else k is not None
-    return key
-
-
-def put(target: np.ndarray[Any, Any], key: Any, value: np.ndarray[Any, Any]) -> None:
-    """``target[key] = value`` for a key with arrays: where indices repeat, any of the values may be the one that stays."""
-    places = np.arange(target.size).reshape(target.shape)[key]
-    value = np.broadcast_to(value, places.shape)
-    order = np.random.default_rng(places.size).permutation(places.size)
-    target[np.unravel_index(places.reshape(-1)[order], target.shape)] = value.reshape(-1)[order]
 
 
 # ---- the class --------------------------------------------------------------------------------------------------------------
@@ -256,7 +185,7 @@ class ndarray:
             raise ValueError(f"order must be one of 'C', 'F' (got {order!r})")
         empty = any(n == 0 for n in shape)
         self._a = np.empty(shape, dtype) if empty else np.ndarray(shape, dtype, held, offset, strides, order or "C")
-        if dtype == bool and not empty and strides is None:
+        if dtype.kind == "b" and not empty and strides is None:
             self._a[...] = True   # no other byte is a boolean
 
     # ---- what it is ---------------------------------------------------------------------------------------------------------
@@ -361,7 +290,6 @@ class ndarray:
         raise TypeError(IMPLICIT)
 
     def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> Any:
-        here(self)
         if blocking:
             machine.wait("get")
         machine.record("get")
@@ -390,7 +318,7 @@ class ndarray:
         if not self.flags.forc:
             raise RuntimeError("Cannot set to non-contiguous array")
         if stream is None:
-            machine.record("set, staged by the driver")
+            machine.wait("set")
         machine.record("set")
         self._a[...] = arr
 
@@ -431,7 +359,12 @@ class ndarray:
         return array, (self.get(),)
 
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
-        return self._a.__dlpack__()
+        if dl_device == (1, 0):
+            machine.wait("__dlpack__ to the host")
+            return self._a.copy().__dlpack__(max_version=max_version)
+        if copy:
+            raise BufferError("copy=True only supported for copy to CPU.")
+        return Capsule(self)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 2, self._mem.device_id
@@ -440,7 +373,7 @@ class ndarray:
 
     def __getitem__(self, key: Any) -> ndarray:
         a = self._a
-        key, arrays = index(a.shape, key)
+        key, arrays = index(a.shape, key, _contents)
         if arrays:
             machine.record("getitem")
             return new(np.array(here(self)[key], order="C"))
@@ -454,7 +387,7 @@ class ndarray:
 
     def _scatter_op(self, slices: Any, value: Any, op: str) -> None:
         a = here(self)
-        key, arrays = index(a.shape, slices)
+        key, arrays = index(a.shape, slices, _contents)
         machine.record(f"scatter_{op}")
         if op == "update" and not arrays:
             self[slices]._assign(value)
@@ -509,6 +442,11 @@ class ndarray:
             raise TypeError(f"Unsupported type {type(value)}")
         small = VERSION < 14 and isinstance(value, int) and self.dtype.kind in "iu"
         here(self)[...] = cast(np.asarray(value), self.dtype) if small else _element(value, self.dtype)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in NAMES["cupy.ndarray"]:
+            raise NotImplementedError(f"cupy.ndarray has {name}, the stand-in for it does not")
+        raise AttributeError(f"'ndarray' object has no attribute {name!r}")
 
     # ---- copies and views -----------------------------------------------------------------------------------------------------
 
@@ -597,6 +535,13 @@ def _element(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     if isinstance(value, np.ndarray | np.generic | float):
         return cast(np.asarray(value), dtype)
     return np.array(value, dtype)
+
+
+class Capsule:
+    """What ``__dlpack__`` gives: an array that claims to be a device's is not for libraries that take it to be one."""
+
+    def __init__(self, array: ndarray) -> None:
+        self.array = array
 
 
 def _only14(more: dict[str, Any], name: str) -> Any:

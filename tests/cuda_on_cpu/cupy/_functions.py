@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _machine
-from ._array import broadcast, cast, here, hidden, ndarray, new, quietly, view, wrap
+from ._array import Capsule, cast, here, hidden, ndarray, new, quietly, view, wrap
 from ._creation import (
     an_array,
     array,
     asarray,
     only_an_array,
 )
+from ._indexing import broadcast
 from ._machine import machine
-from ._methods import UFUNC, call, in_range, into, product
+from ._methods import UFUNC, call, in_range, into, product, yields
 from ._methods import where as _where
 from ._names import NAMES, VERSION
 
@@ -190,11 +191,16 @@ def imag(val: Any) -> Any:
 
 
 def tril(m: Any, k: int = 0) -> Any:
-    return call("tril", np.tril, asarray(m), k=k)
+    return call("tril", np.tril, _not_bfloat16(asarray(m)), k=k)
 
 
 def triu(m: Any, k: int = 0) -> Any:
-    return call("triu", np.triu, asarray(m), k=k)
+    return call("triu", np.triu, _not_bfloat16(asarray(m)), k=k)
+
+
+def _not_bfloat16(m: Any) -> Any:
+    """CuPy selects with ``where``, which has no loop of it."""
+    return m.astype(np.float32) if m.dtype.name == "bfloat16" else m
 
 
 # ---- joining, shaping --------------------------------------------------------------------------------------------------------
@@ -306,6 +312,17 @@ def matmul(*args: Any, **options: Any) -> Any:
     return into(found if dtype is None else found.astype(dtype), out if len(args) < 3 else args[2])
 
 
+def _matmul(self: Any, other: Any) -> Any:
+    return NotImplemented if yields(other) else matmul(self, other)
+
+
+def _rmatmul(self: Any, other: Any) -> Any:
+    return NotImplemented if yields(other) else matmul(other, self)
+
+
+ndarray.__matmul__, ndarray.__rmatmul__ = _matmul, _rmatmul   # type: ignore[attr-defined]
+
+
 def dot(a: Any, b: Any, out: Any = None) -> Any:
     return an_array(a).dot(b, out)
 
@@ -409,10 +426,15 @@ def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
 def from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
     if array.__dlpack_device__()[0] not in (2, 3, 13):
         raise TypeError("CPU arrays cannot be directly imported to CuPy. Use `cupy.array(numpy.from_dlpack(input))` instead.")
-    if type(array) is not ndarray:
-        raise NotImplementedError("the stand-in knows no other library's device arrays")
     if copy:
-        return array.copy()
+        raise BufferError("copy=True only supported for copy to CPU.")
+    try:
+        array = array.__dlpack__(stream=1, max_version=(1, 0), copy=copy)
+    except TypeError:
+        array = array.__dlpack__(stream=1)
+    if type(array) is not Capsule:
+        raise NotImplementedError("the stand-in knows no other library's device arrays")
+    array = array.array
     memory = _machine.UnownedMemory(array.data.ptr, array.nbytes, array, array.device.id)
     return ndarray(array.shape, array.dtype, _machine.MemoryPointer(memory, 0), array.strides)   # its base is None
 

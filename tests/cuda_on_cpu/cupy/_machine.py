@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ._names import VERSION
+
 DEVICES = 2
 UNIT = 512                     # bytes; CuPy's pool rounds every allocation up to a multiple
 TOTAL = 8 << 30                # bytes of each simulated device
@@ -36,9 +38,6 @@ class Machine(threading.local):
     def wait(self, why: str) -> None:
         """The host waits for the device."""
         self.syncs.append(why)
-        capturing = self.streams[self.device]
-        if capturing is not None and capturing._captured is not None:
-            raise CUDARuntimeError(900, "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
 
     def record(self, what: str) -> None:
         if self.log is not None:
@@ -138,15 +137,19 @@ class Device:
 class Memory:
     """A block of a device's memory: owned bytes of the host, given back to its pool when nothing refers to it."""
 
-    __slots__ = ("__weakref__", "_guard", "_held", "_pool", "device_id", "size")
+    __slots__ = ("__weakref__", "_asked", "_guard", "_held", "_pool", "device_id")
 
     def __init__(self, size: int, held: Any, pool: MemoryPool | None, guard: Any = None) -> None:
-        self.size, self._held, self._pool, self._guard = -(-size // UNIT) * UNIT, held, pool, guard
+        self._asked, self._held, self._pool, self._guard = size, held, pool, guard
         self.device_id = machine.device
 
     @property
+    def size(self) -> int:
+        return -(-self._asked // UNIT) * UNIT
+
+    @property
     def ptr(self) -> int:
-        return int(self._held.ctypes.data) if self.size else 0
+        return int(self._held.ctypes.data) if self._asked else 0
 
     @property
     def device(self) -> Device:
@@ -154,7 +157,7 @@ class Memory:
 
     def __del__(self) -> None:
         if self._guard is not None and self._guard.tobytes() != _CANARY:
-            Machine.corrupted.append(f"{self.size} bytes on device {self.device_id}")
+            Machine.corrupted.append(f"{self._asked} bytes on device {self.device_id}")
         if self._pool is not None:
             self._pool._released(self.size, self.device_id)
 
@@ -428,13 +431,9 @@ class Graph:
 
 
 class _Stream:
-    null: Any
-    ptds: Any
-
     def __init__(self, ptr: int, device_id: int) -> None:
         self.ptr, self.device_id = ptr, device_id
         self._entered: list[tuple[int, Any]] = []
-        self._captured: Any = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Stream) and other.ptr == self.ptr
@@ -486,13 +485,34 @@ class _Stream:
         callback(arg)
 
     def is_capturing(self) -> bool:
-        return self._captured is not None
+        return False
+
+    def begin_capture(self, mode: Any = None) -> None:
+        raise NotImplementedError("the stand-in captures no graphs")
+
+    def end_capture(self) -> None:
+        raise CUDARuntimeError(401, "cudaErrorIllegalState: the operation cannot be performed in the present state")
 
 
 class Stream(_Stream):
-    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False) -> None:
+    null: Any
+    ptds: Any
+
+    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, **more: Any) -> None:
+        self._priority = more.pop("priority", None) if VERSION >= 14 else None
+        if more:
+            raise TypeError(f"__init__() got an unexpected keyword argument {next(iter(more))!r}")
         super().__init__(0 if null else 2 if ptds else next(_handles), -1 if null or ptds else machine.device)
         self._non_blocking = non_blocking
+
+    if VERSION >= 14:
+        @property
+        def is_non_blocking(self) -> bool:
+            return self._non_blocking
+
+        @property
+        def priority(self) -> int:
+            return self._priority or 0
 
 
 class ExternalStream(_Stream):
@@ -500,10 +520,10 @@ class ExternalStream(_Stream):
         super().__init__(ptr, device_id)
 
 
-_Stream.null = Stream(null=True)
-_Stream.ptds = Stream(ptds=True)
+Stream.null = Stream(null=True)
+Stream.ptds = Stream(ptds=True)
 
 
 def get_current_stream(device_id: int = -1) -> Any:
     found = machine.streams[machine.device if device_id < 0 else device_id]
-    return _Stream.null if found is None else found
+    return Stream.null if found is None else found

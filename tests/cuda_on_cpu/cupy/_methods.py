@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ._array import broadcast, cast, here, hidden, ndarray, new, quietly, view, wrap
+from ._array import cast, here, hidden, ndarray, new, quietly, view, wrap
 from ._machine import machine
 from ._names import UFUNCS, VERSION
-from ._ufunc import bfloat16, ufunc
+from ._ufunc import ufunc
 
 _SCATTER = {"cupy_add": "add", "cupy_maximum": "max", "cupy_minimum": "min", "cupy_subtract": "sub"}
 _REDUCTIONS = {"cupy_add": ("sum", "cumsum"), "cupy_multiply": ("prod", "cumprod")}
@@ -42,14 +42,9 @@ def _ufuncs() -> dict[str, ufunc]:
 UFUNC = _ufuncs()
 
 
-def _loops(chars: str, n: int) -> list[str]:
-    if VERSION >= 14 and bfloat16 is not None:
-        chars = chars.replace("e", "eE")
-    return [f"{c * n}->{c}" for c in chars]
-
-
-where = ufunc("cupy_where", [f"?{t[1:]}" for t in _loops("?bBhHiIlLqQefdFD", 3)], np.where)
-_clip = ufunc("cupy_clip", _loops("?bBhHiIlLqQefd", 3), lambda a, low, high: np.minimum(np.maximum(a, low), high))
+# neither has a loop of bfloat16
+where = ufunc("cupy_where", [f"?{c}{c}->{c}" for c in "?bBhHiIlLqQefdFD"], np.where)
+_clip = ufunc("cupy_clip", [f"{c * 3}->{c}" for c in "?bBhHiIlLqQefd"], lambda a, low, high: np.minimum(np.maximum(a, low), high))
 
 
 def into(result: Any, out: Any) -> Any:
@@ -88,16 +83,25 @@ def _reduction(name: str, typed: bool) -> Callable[..., Any]:
     def method(self: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         in_range(axis, self.ndim)
         options = {} if dtype is None else {"dtype": dtype}
-        return into(call(name, function, self, axis=axis, keepdims=bool(keepdims), **options), out)
+        found = call(name, _wide(function) if typed else function, self, axis=axis, keepdims=bool(keepdims), **options)
+        return into(found, out)
 
     def untyped(self: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         return method(self, axis, None, out, keepdims)
     return method if typed else untyped
 
 
+def _wide(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function``, which sums bfloat16 in float32."""
+    def f(a: Any, *, dtype: Any = None, **options: Any) -> Any:
+        dtype = a.dtype if dtype is None and a.dtype.name == "bfloat16" else dtype
+        if dtype is not None and np.dtype(dtype).name == "bfloat16":
+            return np.asarray(function(a, dtype=np.float32, **options)).astype(dtype)
+        return function(a, **options) if dtype is None else function(a, dtype=dtype, **options)
+    return f
+
+
 def _mean(a: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
-    if a.dtype.name == "bfloat16" and dtype is None:
-        return np.mean(a, axis=axis, dtype=np.float32, keepdims=keepdims).astype(a.dtype)
     with warnings.catch_warnings():   # of an empty slice, whose mean is nan
         warnings.simplefilter("ignore")
         return np.mean(a, axis=axis, dtype=dtype, keepdims=keepdims)
@@ -109,6 +113,7 @@ def _spread(name: str) -> Callable[..., Any]:
     def method(self: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
         if isinstance(axis, int) and not -self.ndim <= axis < self.ndim:
             raise IndexError("tuple index out of range")
+        dtype = np.float64 if dtype is None and self.dtype.name == "bfloat16" else dtype
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return into(call(name, function, self, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims), out)
@@ -138,7 +143,7 @@ def _scan(name: str) -> Callable[..., Any]:
 
     def method(self: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
         in_range(axis, self.ndim)
-        found = call(name, function, self, axis=axis, dtype=dtype)
+        found = call(name, _wide(function), self, axis=axis, dtype=dtype)
         return into(found if axis is None or self.ndim < 2 or not self.size else hidden(found._a), out)
     return method
 
@@ -284,6 +289,7 @@ def _clipped(self: Any, min: Any = None, max: Any = None, out: Any = None) -> An
 
 
 def _round(self: Any, decimals: int = 0, out: Any = None) -> Any:
+    self = self.astype(np.float32) if self.dtype.name == "bfloat16" else self
     return into(call("round", np.round, self, decimals=decimals), out)
 
 
@@ -339,7 +345,7 @@ _COMPARISONS = {"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equa
 _UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
 
 
-def _yields(other: Any) -> bool:
+def yields(other: Any) -> bool:
     """Whether an object of another kind, with operators of its own, goes first."""
     return type(other) is not ndarray and getattr(other, "__array_priority__", 0) > ndarray.__array_priority__
 
@@ -347,13 +353,13 @@ def _yields(other: Any) -> bool:
 def _attach() -> None:
     for short, name in _BINARY.items():
         f: Any = UFUNC[name]
-        setattr(ndarray, f"__{short}__", lambda self, other, f=f: NotImplemented if _yields(other) else f(self, other))
-        setattr(ndarray, f"__r{short}__", lambda self, other, f=f: NotImplemented if _yields(other) else f(other, self))
+        setattr(ndarray, f"__{short}__", lambda self, other, f=f: NotImplemented if yields(other) else f(self, other))
+        setattr(ndarray, f"__r{short}__", lambda self, other, f=f: NotImplemented if yields(other) else f(other, self))
         if short != "divmod":
             setattr(ndarray, f"__i{short}__", lambda self, other, f=f: f(self, other, self))
     for short, name in _COMPARISONS.items():
         f = UFUNC[name]
-        setattr(ndarray, f"__{short}__", lambda self, other, f=f: NotImplemented if _yields(other) else f(self, other))
+        setattr(ndarray, f"__{short}__", lambda self, other, f=f: NotImplemented if yields(other) else f(self, other))
     for short, value in (("eq", False), ("ne", True)):   # of None
         f = getattr(ndarray, f"__{short}__")
         setattr(ndarray, f"__{short}__",
@@ -369,4 +375,4 @@ def _attach() -> None:
 
 
 _attach()
-__all__ = ["METHODS", "UFUNC", "broadcast", "call", "in_range", "into", "product", "where"]
+__all__ = ["METHODS", "UFUNC", "call", "in_range", "into", "product", "where", "yields"]

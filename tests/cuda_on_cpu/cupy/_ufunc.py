@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._array import broadcast, cast, here, ndarray, new, quietly
+from ._array import cast, here, ndarray, new, quietly
+from ._indexing import broadcast
 from ._machine import machine
 from ._names import VERSION
 
