@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite import kernels
-from tensorlite.backends import _cuda_elementwise, _cuda_implementations, _cuda_scatter
+from tensorlite.backends import _cuda_bfloat16, _cuda_elementwise, _cuda_implementations, _cuda_scatter
 from tensorlite.backends._base import OWN_REFERENCES, Backend
 from tensorlite.backends._cuda_namespace import Namespace, number
 from tensorlite.errors import BackendUnavailable, DeviceError, DTypeError, OutOfRangeError
@@ -86,6 +86,8 @@ class CupyBackend(Backend):
             run = _cuda_elementwise.fused(self, name, run)
         elif name in _cuda_elementwise.ACTIVATIONS:
             run = _cuda_elementwise.activation(self, name, run)
+        if name in _cuda_bfloat16.ROUNDED_ONCE and "bfloat16" in self.capabilities:
+            run = _cuda_bfloat16.rounded_once(run, self.array_type)
         return run if self.count == 1 else self._where_the_arrays_are(name, run)
 
     def _where_the_arrays_are(self, name: str, run: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tensorlite.errors import KernelError
+
 from . import has_compiler
 from ._cuda.pointwise import Pointwise
 
-__all__ = ["FUNCTIONS", "Formula", "FormulaError"]
+__all__ = ["FUNCTIONS", "Formula"]
 
 GRAIN = 100_000   # elements worth a thread, where each takes about a nanosecond
 CONSTANTS = {"inf": math.inf, "pi": math.pi}
@@ -31,10 +33,6 @@ _BINARY: dict[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: 
 _COMPARE: dict[type, str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _UNARY: dict[type, str] = {ast.USub: "-", ast.UAdd: "+"}
 _EXPRESSIONS = (ast.BinOp, ast.BoolOp, ast.Call, ast.Compare, ast.Constant, ast.IfExp, ast.Name, ast.UnaryOp)
-
-
-class FormulaError(ValueError):
-    """What a formula cannot hold."""
 
 
 class _Language(NamedTuple):
@@ -111,7 +109,7 @@ class Formula:
     arrays: the arrays' names.
     numbers: the names of the options that it takes.
 
-    Errors: :class:`FormulaError`.
+    Errors: ``KernelError``.
 
     >>> softsign = Formula("softsign", "x / (1 + abs(x))", ["x"])
     >>> softsign.reference(np, np.array([-1.0, 0.0, 3.0]))
@@ -125,9 +123,9 @@ class Formula:
         try:
             lines = ast.parse("\n".join(part.strip() for part in self.text.splitlines())).body
         except SyntaxError as error:
-            raise FormulaError(f"formula of {name}: {error.msg}: {(error.text or self.text).strip()!r}") from None
+            raise KernelError(f"formula of {name}: {error.msg}: {(error.text or self.text).strip()!r}") from None
         if not lines or not isinstance(lines[-1], ast.Expr):
-            raise FormulaError(f"formula of {name}: its last line must be an expression, the result; given {self.text!r}")
+            raise KernelError(f"formula of {name}: its last line must be an expression, the result; given {self.text!r}")
         self._known = {*self.arrays, *self.numbers}
         self.assignments = [self._assignment(line) for line in lines[:-1]]
         self.result = self._checked(lines[-1].value)
@@ -141,7 +139,7 @@ class Formula:
     def names_in(text: str) -> list[str]:
         """The names a formula takes from outside, in the order in which they appear; none if it cannot be read."""
         try:
-            parts = [part for part in ast.walk(ast.parse("\n".join(line.strip() for line in text.splitlines())))]
+            parts = list(ast.walk(ast.parse("\n".join(line.strip() for line in text.splitlines()))))
         except SyntaxError:
             return []
         names = sorted((part.lineno, part.col_offset, part.id) for part in parts if isinstance(part, ast.Name))
@@ -150,10 +148,10 @@ class Formula:
 
     def _assignment(self, line: ast.stmt) -> tuple[str, ast.expr]:
         if not isinstance(line, ast.Assign) or len(line.targets) != 1 or not isinstance(line.targets[0], ast.Name):
-            raise FormulaError(f"formula of {self.name}: {ast.unparse(line)!r} is no assignment 'name = expression'")
+            raise KernelError(f"formula of {self.name}: {ast.unparse(line)!r} is no assignment 'name = expression'")
         value, target = self._checked(line.value), line.targets[0].id
         if target in self._known | CONSTANTS.keys():
-            raise FormulaError(f"formula of {self.name}: {target} has a value already; give {ast.unparse(line)!r} another name")
+            raise KernelError(f"formula of {self.name}: {target} has a value already; give {ast.unparse(line)!r} another name")
         self._known.add(target)
         return target, value
 
@@ -163,7 +161,7 @@ class Formula:
         for part in ast.walk(node):
             wrong = "" if not isinstance(part, ast.expr) or id(part) in called else self._wrong(part)
             if wrong:
-                raise FormulaError(f"formula of {self.name}: {ast.unparse(part)!r}: {wrong}")
+                raise KernelError(f"formula of {self.name}: {ast.unparse(part)!r}: {wrong}")
         return node
 
     def _wrong(self, part: ast.expr) -> str:

@@ -5,19 +5,17 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tensorlite.errors import KernelError
+
 from ._cuda import SUFFIX, Source, suffix
 from ._cuda.pointwise import Pointwise
 
-__all__ = ["SourceError", "from_body", "from_source"]
+__all__ = ["from_body", "from_source"]
 
 FLOATS = frozenset(SUFFIX)
 DEFAULT_SHARED = 48 << 10   # bytes of dynamic shared memory that need no leave
 _ENTRY = re.compile(r"__global__\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?void\s+([\w#]+)\s*\(([^)]*)\)")
 _INCLUDED = re.compile(r'^(\s*#include "\w+\.cuh".*)$', re.MULTILINE)
-
-
-class SourceError(ValueError):
-    """A CUDA source that does not compile, or whose entry points are not what they are launched as."""
 
 
 class from_body:
@@ -41,11 +39,12 @@ class from_source:
     """Host code of a source: makes the results that the signature says, and launches ``NAME_SUFFIX(results, arguments, sizes,
     options)``.
 
-    Floating arguments have one dtype, which is the entry point's; integers that the signature calls ``int`` come as ``long long``.
+    Floating arguments have one dtype, which is the entry point's; what the signature calls ``int`` comes as ``long long``.
     ``NotImplemented`` for dtypes without an entry point.
     """
 
-    def __init__(self, name: str, signature: Any, options: Sequence[str], text: str, grid: Callable[..., tuple[int, ...]] | None) -> None:
+    def __init__(self, name: str, signature: Any, options: Sequence[str], text: str,
+                 grid: Callable[..., tuple[int, ...]] | None) -> None:
         self.name, self.signature, self.options, self.grid = name, signature, options, grid
         self.sizes = list(dict.fromkeys(s for part in signature.arguments for s in part.sizes if isinstance(s, str)))
         lines = text.split("\n")
@@ -59,7 +58,8 @@ class from_source:
     def _check(self) -> None:
         """Compare the entry points' parameters with what they are launched with: CUDA itself would read others' memory."""
         if not self.entries:
-            raise SourceError(f"kernel {self.name!r}: the source has no entry point {self.name}_f32, _f64, _f16 or _bf16, nor ENTRIES(...)")
+            raise KernelError(f"kernel {self.name!r}: the source has no entry point {self.name}_f32, _f64, _f16 or _bf16, nor "
+                              "ENTRIES(...)")
         pointers = [part.name or "result" for part in self.signature.results] + [part.name for part in self.signature.arguments]
         expected = [*("*" for _ in pointers), *("long long" for _ in self.sizes), *("double" for _ in self.options)]
         names = [*pointers, *("..." if s == "..." else s for s in self.sizes), *self.options]
@@ -67,12 +67,10 @@ class from_source:
             if not re.sub(r"[\s#]", "", entry).startswith(self.name):
                 continue
             parameters = [p.strip() for p in text.split(",")] if text.strip() else []
-            kinds = ["*" if "*" in p else "long long" if re.search(r"\b(i64|long long)\b", p) else "double" if "double" in p else p
-                     for p in parameters]
-            if kinds != expected:
+            if [_kind(p) for p in parameters] != expected:
                 wanted = ", ".join(f"{'T*' if kind == '*' else kind} {name}" for kind, name in zip(expected, names))
-                raise SourceError(f"kernel {self.name!r}: entry point {entry} takes ({', '.join(parameters)}); it is launched with "
-                                  f"({wanted}): results, arguments, sizes, options")
+                raise KernelError(f"kernel {self.name!r}: entry point {entry} takes ({', '.join(parameters)}); it is launched "
+                                  f"with ({wanted}): results, arguments, sizes, options")
 
     def __call__(self, runtime: Any, *arrays: Any, **options: Any) -> Any:
         held = [a for a in arrays if hasattr(a, "dtype")]
@@ -82,7 +80,8 @@ class from_source:
             return NotImplemented
         sizes = self.signature.sizes([None if a is None else tuple(getattr(a, "shape", ())) for a in arrays])
         dtype = floating[0].dtype if floating else "float32"
-        results = [runtime.cupy.empty(self.signature.shape(p, sizes), _result_dtype(p.dtype, dtype)) for p in self.signature.results]
+        results = [runtime.cupy.empty(self.signature.shape(part, sizes), _result_dtype(part.dtype, dtype))
+                   for part in self.signature.results]
         given = [self._argument(runtime, part, a) for part, a in zip(self.signature.arguments, arrays)]
         numbers = [_product(sizes.get(s, 0)) for s in self.sizes]
         blocks, threads, *shared = self.grid(*numbers) if self.grid is not None else (runtime.grid(results[0].size)[0], 256)
@@ -91,7 +90,8 @@ class from_source:
                 launch = runtime.function(self.source, f"{self.name}_{kind}")
                 if shared and shared[0] > DEFAULT_SHARED:
                     launch.max_dynamic_shared_size_bytes = int(shared[0])   # type: ignore[attr-defined]
-                launch((int(blocks),), (int(threads),), (*results, *given, *numbers, *[self._number(o, options[o]) for o in self.options]),
+                more = [self._number(name, options[name]) for name in self.options]
+                launch((int(blocks),), (int(threads),), (*results, *given, *numbers, *more),
                        shared_mem=int(shared[0]) if shared else 0)
         return tuple(results) if len(results) > 1 else results[0]
 
@@ -99,7 +99,8 @@ class from_source:
         if array is None:
             return 0
         if not hasattr(array, "dtype"):
-            raise SourceError(f"{self.name}: {part.name} is the number {array!r}; a CUDA source takes arrays (tl.tensor({array!r}))")
+            raise KernelError(f"{self.name}: {part.name} is the number {array!r}; a CUDA source takes arrays: "
+                              f"tl.tensor({array!r})")
         if part.dtype == "int":
             array = array.astype("int64", copy=False)
         return runtime.contiguous(array)
@@ -108,8 +109,15 @@ class from_source:
         try:
             return float(value)
         except (TypeError, ValueError):
-            raise SourceError(f"{self.name}: option {name} is {value!r}; a CUDA source takes numbers: write host code for others") \
-                from None
+            raise KernelError(f"{self.name}: option {name} is {value!r}; a CUDA source takes numbers: write host code for "
+                              "others") from None
+
+
+def _kind(parameter: str) -> str:
+    """``*``, ``long long``, ``double``, or what else a parameter of C++ is."""
+    if "*" in parameter:
+        return "*"
+    return "long long" if re.search(r"\b(i64|long long)\b", parameter) else "double" if "double" in parameter else parameter
 
 
 def _product(size: Any) -> int:
@@ -135,12 +143,13 @@ class _Explained:
         pass
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is None or isinstance(error, SourceError):
+        if kind is None or isinstance(error, KernelError):
             return
         if kind.__name__ in ("CompileException", "CompileError"):
-            raise SourceError(f"kernel {self.name!r}: its CUDA source does not compile:\n{_log(str(error), self.source)}") from error
+            raise KernelError(f"kernel {self.name!r}: its CUDA source does not compile:\n"
+                              f"{_log(str(error), self.source)}") from error
         if self.entry and (isinstance(error, KeyError) or "named symbol not found" in str(error)):
-            raise SourceError(f"kernel {self.name!r}: its CUDA source has no entry point {self.entry}; expected extern \"C\" "
+            raise KernelError(f"kernel {self.name!r}: its CUDA source has no entry point {self.entry}; expected extern \"C\" "
                               f"__global__ void {self.entry}(...)") from error
 
 

@@ -1,42 +1,38 @@
 """Kernels of users: ``tl.kernel``."""
 from __future__ import annotations
 
-import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from tensorlite import _dtypes, backends, func, kernels
 from tensorlite._autocast import POLICY
-from tensorlite._signature import Signature, SignatureError
-from tensorlite._state import changed, no_grad
+from tensorlite._kernel_rules import Joint, Rule
+from tensorlite._signature import Signature
+from tensorlite._state import changed
 from tensorlite.engine.primitive import REGISTRY, Primitive, names_of
-from tensorlite.engine.value import KIND, RAW, Provided, Value, new, raw
-from tensorlite.errors import DTypeError, GradError, NotDifferentiableError, ShapeError, TensorliteError
+from tensorlite.engine.value import Provided
+from tensorlite.errors import KernelError, NotDifferentiableError, ShapeError, TensorliteError
 from tensorlite.kernels import Cost, Kernel
 from tensorlite.kernels._cuda import Source
-from tensorlite.kernels._formula import Formula, FormulaError
-from tensorlite.kernels._user_cuda import SourceError, from_body, from_source
+from tensorlite.kernels._formula import Formula
+from tensorlite.kernels._user_cuda import from_body, from_source
 
-__all__ = ["KernelError", "kernel"]
+__all__ = ["kernel"]
 
+HALVES = {"float16", "bfloat16"}
 SMALL = 4096   # elements below which a formula runs as NumPy's operations: compiling it takes half a second
-
-
-class KernelError(TensorliteError, ValueError):
-    """A kernel that cannot be defined as it is given."""
 
 
 class kernel(Kernel):
     """An operation of your own: a function of tensors with versions for the CPU and for CUDA, and a derivative.
 
     It is called like its reference, without ``xp``, on tensors or arrays; it records on the tape, and works under transforms,
-    ``create_graph`` and autocast. The arrays' device says which version runs. One that is not there, or returns ``NotImplemented``
-    (for dtypes or shapes it does not take), is replaced by the reference. :meth:`check` compares them all.
+    ``create_graph`` and autocast. The arrays' device says which version runs. One that is not there, or returns
+    ``NotImplemented`` (for dtypes or shapes it does not take), is replaced by the reference. :meth:`check` compares them all.
 
     Parameters
     ----------
@@ -44,20 +40,20 @@ class kernel(Kernel):
     reference: ``reference(xp, *arrays, **options)``: the definition, in the array API standard's functions of ``xp``. Arrays are
         positional (a default may be None), options keyword-only.
     formula: for an elementwise operation, all versions in one: an expression such as ``"x * tanh(log1p(exp(x)))"``, with
-        assignments before it if need be (on lines of their own, or with semicolons). Its arguments are the reference's or, without
-        a reference, its names in the order they appear in.
+        assignments before it if need be (on lines of their own, or with semicolons). Its arguments are the reference's or,
+        without a reference, its names in the order they appear in.
     cpu: ``cpu(*arrays, **options)`` of NumPy arrays, such as a function that calls Numba's; or ``"module:function"``, which is
         imported when first run.
     cuda: one of three. C++ statements that return an element (``"return x / (A(1) + fabs(x));"``; ``A`` is the type computed in).
         A CUDA C++ source with entry points ``NAME_f32``, ``_f64``, ``_f16``, ``_bf16``, which take the results' pointers, the
         arguments', the signature's sizes as ``long long`` and the options as ``double``, each in its order. Or host code,
-        ``cuda(runtime, *arrays, **options)``, which launches what it likes (``tensorlite.kernels._cuda.Runtime``).
+        ``cuda(runtime, *arrays, **options)``, which launches what it likes (:class:`tensorlite.kernels._cuda.Runtime`).
     grid: for a source: ``grid(*sizes)`` gives (blocks, threads) or (blocks, threads, bytes of shared memory); without it a few
         waves of 256 threads, for entry points that stride over the first result.
     vjp: None: the derivative of the reference, run on tensors. A function ``vjp(g, ...)`` that returns a cotangent for each
-        argument (None for what has none), or a dict of functions by argument. The parameters' names say what is kept for it: ``g``
-        (the result's cotangent; of several results a list, None where nothing arrives), arguments, ``out``, options, ``x_shape``,
-        ``x_dtype``. It works on tensors. False: there is none.
+        argument (None for what has none), or a dict of functions by argument. The parameters' names say what is kept for it:
+        ``g`` (the result's cotangent; of several results a list, None where nothing arrives), arguments, ``out``, options,
+        ``x_shape``, ``x_dtype``. It works on tensors. False: there is none.
     jvp: a dict of functions by argument, ``rule(t, ...)``, for forward mode.
     signature: shapes and dtypes, ``"x: (n, d), labels: int (n) -> (n)"`` (:class:`tensorlite._signature.Signature`). Checked at
         every call. A source needs one, several results too.
@@ -65,9 +61,9 @@ class kernel(Kernel):
     cost: ``cost(*arrays, **options) -> tl.kernels.Cost``, the bytes and operations; without it the arguments' and results' bytes.
     sample: ``sample(rng)``: a tuple of arrays that ``tensorlite bench kernels`` measures it with.
 
-    16-bit floats are computed in float32 and cast back, but for CUDA sources, which get them as they are.
+    References and CPU versions get 16-bit floats as float32, and their results are cast back; CUDA versions get them as they are.
 
-    Errors: ``KernelError`` for a name that is taken, arguments that do not fit together; ``SignatureError``; ``FormulaError``.
+    Errors: ``KernelError`` for a name that is taken, a signature or a formula that cannot be read, C++ that does not compile.
 
     >>> import tensorlite as tl
     >>> softsign = tl.kernel("softsign", formula="x / (1 + abs(x))", vjp=lambda g, x: g / (1 + abs(x)) ** 2)
@@ -138,7 +134,7 @@ class kernel(Kernel):
 
     def _plain(self, xp: Any, *arrays: Any, **options: Any) -> Any:
         """The reference; 16-bit floats are computed in float32."""
-        return self._wide(xp, self._reference, arrays, {**self.options, **options}, xp)
+        return self._wide(xp, lambda *a, **o: self._reference(xp, *a, **o), arrays, {**self.options, **options})
 
     @property
     def cpu(self) -> Callable[..., Any] | None:   # type: ignore[override]
@@ -155,33 +151,37 @@ class kernel(Kernel):
         """The CUDA C++ it is compiled from; None where there is none, or host code keeps it to itself."""
         return getattr(self._given_cuda, "source", None)
 
-    def _run_cpu(self, *arrays: Any, **options: Any) -> Any:
+    def _try_cpu(self, *arrays: Any, **options: Any) -> Any:
         if isinstance(self._given_cpu, str):
             self._given_cpu = kernels._named(self._given_cpu)
-        options = {**self.options, **options}
-        out = self._wide(np, self._given_cpu, arrays, options)
+        return self._wide(np, self._given_cpu, arrays, {**self.options, **options})
+
+    def _run_cpu(self, *arrays: Any, **options: Any) -> Any:
+        out = self._try_cpu(*arrays, **options)
         return self._plain(np, *arrays, **options) if out is NotImplemented else out
 
+    def _try_cuda(self, runtime: Any, *arrays: Any, **options: Any) -> Any:
+        return self._given_cuda(runtime, *arrays, **{**self.options, **options})
+
     def _run_cuda(self, runtime: Any, *arrays: Any, **options: Any) -> Any:
-        options = {**self.options, **options}
-        out = self._given_cuda(runtime, *arrays, **options)
+        out = self._try_cuda(runtime, *arrays, **options)
         return self._plain(runtime.xp, *arrays, **options) if out is NotImplemented else out
 
-    def _wide(self, xp: Any, function: Any, arrays: tuple[Any, ...], options: dict[str, Any], *first: Any) -> Any:
-        """``function`` of the arrays with 16-bit floats as float32, and its results cast back."""
-        halves = [a.dtype for a in arrays if hasattr(a, "dtype") and _is_half(a)]
-        if not halves:
-            return function(*first, *arrays, **options)
+    def _wide(self, xp: Any, function: Any, arrays: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """``function`` of the arrays with 16-bit floats as float32; its results are cast back, unless the signature says what
+        they are, or other floats were among the arguments."""
+        floats = {str(a.dtype): a.dtype for a in arrays if hasattr(a, "dtype") and _dtypes.kind(a.dtype) == "f"}
+        if not HALVES & floats.keys():
+            return function(*arrays, **options)
         wide = xp.float32
-        out = function(*first, *[xp.astype(a, wide) if hasattr(a, "dtype") and _is_half(a) else a for a in arrays], **options)
-        floating = [a.dtype for a in arrays if hasattr(a, "dtype") and _dtypes.kind(a.dtype) == "f"]
-        if out is NotImplemented or any(d != halves[0] for d in floating):
+        out = function(*[xp.astype(a, wide) if str(getattr(a, "dtype", "")) in HALVES else a for a in arrays], **options)
+        if out is NotImplemented or len(floats) > 1:
             return out
-        parts = self.signature.results if self.signature is not None else []
-        stays = [bool(part.dtype) for part in parts] or [False]
-        back = [o if s or o.dtype != wide else xp.astype(o, halves[0])
-                for o, s in zip(out if isinstance(out, tuple) else (out,), stays)]
-        return tuple(back) if isinstance(out, tuple) else back[0]
+        (narrow,) = floats.values()
+        said = [bool(part.dtype) for part in self.signature.results] if self.signature is not None else [False]
+        outs = out if isinstance(out, tuple) else (out,)
+        back = tuple(o if s or o.dtype != wide else xp.astype(o, narrow) for o, s in zip(outs, said))
+        return back if isinstance(out, tuple) else back[0]
 
     def _host_code(self, cuda: Any, grid: Any) -> Any:
         if grid is not None and not (isinstance(cuda, str) and "__global__" in cuda):
@@ -215,15 +215,15 @@ class kernel(Kernel):
         made = Primitive(self.name, head, elementwise=self.elementwise, outputs=outputs, discrete=vjp is False)
         del REGISTRY[self.name]   # which is of tensorlite's own operations
         made.forward = self._dispatch
-        if vjp is None or vjp is True:
+        if vjp is None:
             names = ("g", "needs", *self.arguments, "options")
-            made.vjp_all(_Rule(names, self._differentiated))   # type: ignore[arg-type]
+            made.vjp_all(Rule(names, self._differentiated))   # type: ignore[arg-type]
         elif isinstance(vjp, Mapping):
             self._known(vjp, "vjp")
-            made.vjp(**{a: _Rule(names_of(rule), rule) for a, rule in vjp.items()})   # type: ignore[arg-type]
+            made.vjp(**{a: Rule(names_of(rule), rule) for a, rule in vjp.items()})   # type: ignore[arg-type]
         elif vjp is not False:
             names = names_of(vjp)
-            made.vjp_all(_Rule(("g", "needs", *names[1:]), _Joint(self, vjp)))   # type: ignore[arg-type]
+            made.vjp_all(Rule(("g", "needs", *names[1:]), Joint(self.name, self.arguments, vjp)))   # type: ignore[arg-type]
         if jvp is not None:
             self._known(jvp, "jvp")
             made.jvp(**jvp)
@@ -252,8 +252,6 @@ class kernel(Kernel):
             version, run = "the CUDA version", lambda *a, **o: self._run_cuda(runtime, *a, **o)
         try:
             out = self._plain(xp, *arrays, **options) if run is None else run(*arrays, **options)
-        except SourceError as error:
-            raise KernelError(str(error)) from error
         except Exception as error:
             if not isinstance(error, TensorliteError):
                 error.add_note(f"in {version} of kernel {self.name!r}, defined at {self._defined[1]}:{self._defined[2]}")
@@ -280,8 +278,8 @@ class kernel(Kernel):
             with changed(autocast=None):
                 outs, pullback = func.vjp(chosen, *[arrays[i] for i in at])
         except AttributeError as error:
-            raise NotDifferentiableError(f"{self.name}: its reference cannot be run on tensors ({error}); give the kernel a vjp") \
-                from error
+            raise NotDifferentiableError(f"{self.name}: its reference cannot be run on tensors ({error}); give the kernel a "
+                                         "vjp") from error
         gs = g if isinstance(g, list) else [g]
         outs = outs if isinstance(outs, tuple) else (outs,)
         found = iter(pullback(*[Provided.zeros_like(o) if c is None else c for o, c in zip(outs, gs)]))
@@ -289,80 +287,24 @@ class kernel(Kernel):
 
     # ---- checking and measuring --------------------------------------------------------------------------------------------
 
-    def check(self, *arrays: Any, device: str | None = None, tolerance: float = 64.0, gradient: bool = True, **options: Any) -> Any:
+    def check(self, *arrays: Any, device: str | None = None, tolerance: float = 64.0, gradient: bool = True,
+              **options: Any) -> Any:
         """Compare every version with the reference in float64, and the derivative with finite differences.
 
-        ``arrays``: arguments to try it with; floating ones are taken as float64, float32, float16 and bfloat16, in rows, in columns
-        and with steps, and empty. ``device``: one alone; otherwise every one there is. ``tolerance``: in units of the dtype's
-        rounding error, relative to the result or to its mean magnitude. ``gradient``: False leaves the derivative out.
+        ``arrays``: arguments to try it with; floating ones are taken as float64, float32, float16 and bfloat16, in rows, in
+        columns, with steps, unaligned, and empty. ``device``: one alone; otherwise every one there is. ``tolerance``: in units of
+        the dtype's rounding, relative to the result or to its mean magnitude. ``gradient``: False leaves the derivative out.
 
-        Returns a report, which prints as a table. Errors: ``KernelCheckError`` (an ``AssertionError``) with the table, if something
-        differs.
+        Returns a report, which prints as a table. Errors: ``KernelCheckError`` (an ``AssertionError``) with the table, if
+        something differs.
         """
         from tensorlite._kernel_check import check
         return check(self, arrays, device, tolerance, gradient, options)
 
     def bench(self, *arrays: Any, device: str | None = None, seconds: float = 0.3, **options: Any) -> Any:
-        """Time every version on these arrays (:meth:`cost` bytes over that is the bandwidth); the report prints as a table."""
+        """Time every version on these arrays; the report prints as a table. GB/s are the bytes of the cost over the time."""
         from tensorlite._kernel_check import bench
         return bench(self, arrays, device, seconds, options)
-
-
-class _Rule:
-    """A rule as the tape calls it, with raw arrays or values of a level, around one that works on tensors.
-
-    ``names``: the parameters the tape reads off a rule's code, and so what it keeps.
-    """
-
-    def __init__(self, names: tuple[str, ...], function: Callable[..., Any]) -> None:
-        self.__code__ = SimpleNamespace(co_varnames=names, co_argcount=len(names))
-        self.function = function
-
-    def __call__(self, g: Any, *saved: Any) -> Any:
-        first = g if not isinstance(g, list) else next(c for c in g if c is not None)
-        plain = not isinstance(first, Value)
-        given = [_tensors(g), *[_tensors(s) for s in saved]]
-        with no_grad() if plain else changed():
-            out = self.function(*given)
-        if isinstance(out, (tuple, list)):
-            return tuple(_back(o, plain) for o in out)
-        return _back(out, plain)
-
-
-class _Joint:
-    """A user's one rule for all arguments, and a check of what it returns."""
-
-    def __init__(self, of: kernel, rule: Callable[..., Any]) -> None:
-        self.of, self.rule = of, rule
-
-    def __call__(self, g: Any, needs: tuple[bool, ...], *saved: Any) -> tuple[Any, ...]:
-        out, names = self.rule(g, *saved), self.of.arguments
-        terms = tuple(out) if isinstance(out, (tuple, list)) else (out,)
-        if len(terms) != len(names):
-            raise GradError(f"{self.of.name}: vjp returned {len(terms)} cotangent{'s' * (len(terms) != 1)}, expected one for each of "
-                            f"{', '.join(names)} (None where there is none)")
-        for name, term, need in zip(names, terms, needs):
-            if need and term is None:
-                raise NotDifferentiableError(f"{self.of.name}: vjp returned None for {name}, whose gradient is needed; call .detach() "
-                                             f"on {name} if none should flow through it")
-        return terms
-
-
-def _tensors(held: Any) -> Any:
-    if isinstance(held, (tuple, list)) and any(KIND.get(type(h)) == RAW or isinstance(h, Value) for h in held):
-        return type(held)(_tensors(h) for h in held)
-    return new(held) if KIND.get(type(held)) == RAW else held
-
-
-def _back(term: Any, plain: bool) -> Any:
-    if term is None:
-        return None
-    term = term if isinstance(term, Value) else Provided.asarray(term)
-    return raw(term) if plain else term
-
-
-def _is_half(array: Any) -> bool:
-    return str(array.dtype) in ("float16", "bfloat16")
 
 
 def _shape(array: Any) -> tuple[int, ...] | None:
@@ -385,8 +327,8 @@ def _head(name: str, reference: Any, formula: str | None) -> Any:
         return eval(f"lambda xp, {', '.join(names)}: None")
     code = getattr(reference, "__code__", None)
     if code is None or code.co_argcount < 2 or code.co_flags & 0x0C:
-        raise KernelError(f"kernel {name!r}: reference must be a function reference(xp, x, ..., *, option=...) of at least one array, "
-                          "without *args and **options")
+        raise KernelError(f"kernel {name!r}: reference must be a function reference(xp, x, ..., *, option=...) of at least one "
+                          "array, without *args and **options")
     taken = {"g", "needs", "options", "out", "i", "shapes", "dtypes", "hidden"} & {*names_of(reference)[1:]}
     if taken:
         raise KernelError(f"kernel {name!r}: an argument is called {taken.pop()!r}, which means something else in rules")

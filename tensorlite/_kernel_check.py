@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ from tensorlite.errors import DTypeError, TensorliteError
 from tensorlite.testing import GradcheckError, gradcheck
 
 __all__ = ["KernelCheckError", "Report", "bench", "check"]
+
+LEFT = "left to the reference"
+FINE = ("ok", LEFT)
 
 
 class KernelCheckError(TensorliteError, AssertionError):
@@ -34,7 +38,7 @@ class Report(list[Any]):
 
 
 class _Place(NamedTuple):
-    """A version on a device: ``run`` takes raw arrays of the backend."""
+    """A version on a device: ``run`` takes raw arrays of the backend, or returns ``NotImplemented``."""
 
     device: str
     version: str
@@ -44,17 +48,14 @@ class _Place(NamedTuple):
 
 def _places(kernel: Any, device: str | None) -> Iterator[_Place]:
     """Every version there is on the device, or on every device."""
-    if device is None:
-        devices = ["cpu", *(["cuda"] if backends.backends().get("cupy") == "available" else [])]
-    else:
-        devices = [device]
-    for name in devices:
+    everywhere = ["cpu"] + ["cuda"] * (backends.backends().get("cupy") == "available")
+    for name in everywhere if device is None else [device]:
         backend = backends.backend_for_device(name)
         yield _Place(name, "reference", backend, lambda *a, xp=backend.xp, **o: kernel.reference(xp, *a, **o))
         if backend.array_type is np.ndarray and kernel.cpu is not None:
-            yield _Place(name, "cpu", backend, kernel.cpu)
+            yield _Place(name, "cpu", backend, kernel._try_cpu)
         if hasattr(backend, "runtime") and kernel.cuda is not None:
-            yield _Place(name, "cuda", backend, lambda *a, runtime=backend.runtime, **o: kernel.cuda(runtime, *a, **o))
+            yield _Place(name, "cuda", backend, lambda *a, runtime=backend.runtime, **o: kernel._try_cuda(runtime, *a, **o))
 
 
 def _host(array: Any) -> Any:
@@ -94,8 +95,6 @@ def _dtypes_to_try(backend: Any) -> list[Any]:
 
 def _error(got: Any, true: Any, dtype: Any) -> float:
     """The largest difference in units of the dtype's rounding error, relative to the value or to the mean magnitude."""
-    if got.shape != true.shape:
-        return float("inf")
     if _dtypes.kind(got.dtype) != "f":
         return 0.0 if np.array_equal(got, true.astype(got.dtype)) else float("inf")
     wanted = true.astype(dtype).astype(np.float64)   # what overflows in the dtype may
@@ -118,7 +117,8 @@ def _results(out: Any) -> tuple[Any, ...]:
     return out if isinstance(out, tuple) else (out,)
 
 
-def check(kernel: Any, arrays: Sequence[Any], device: str | None, tolerance: float, gradient: bool, options: dict[str, Any]) -> Report:
+def check(kernel: Any, arrays: Sequence[Any], device: str | None, tolerance: float, gradient: bool,
+          options: dict[str, Any]) -> Report:
     """See :meth:`tensorlite.kernel.check`."""
     arrays = [_host(a) for a in arrays]
     if not any(hasattr(a, "dtype") for a in arrays):
@@ -128,25 +128,19 @@ def check(kernel: Any, arrays: Sequence[Any], device: str | None, tolerance: flo
     places = list(_places(kernel, device))
     for place in places:
         for dtype in _dtypes_to_try(place.backend):
-            given = _cast(arrays, dtype)
-            with np.errstate(all="ignore"):
-                true = [np.asarray(t) for t in _results(kernel.reference(np, *_cast(given, np.float64), **options))]
-                found = [(_compare(place, laid, true, dtype, options), name)
-                         for name, laid in _layouts(place.backend, place.device, given)]
-            worst, where = max(found, key=lambda pair: pair[0])
-            rows.append((place.device, place.version, dtype, f"{worst:.2f}" if worst < 1e4 else f"{worst:.1e}",
-                         "ok" if worst <= tolerance else f"differs {where}"))
-            if worst > tolerance:
+            error, verdict = _version(kernel, place, _cast(arrays, dtype), dtype, tolerance, options)
+            rows.append((place.device, place.version, dtype, error, verdict))
+            if verdict not in FINE:
                 wrong.append(f"{place.version} on {place.device} in {dtype}")
-        why = _empty(kernel, place, arrays, options)
-        if why:
-            rows.append((place.device, place.version, "empty", "", why))
+        verdict = _empty(kernel, place, arrays, options)
+        if verdict not in FINE:
+            rows.append((place.device, place.version, "", "", verdict))
             wrong.append(f"{place.version} on {place.device} for empty arrays")
-    if gradient and kernel.primitive.discrete is False:
-        for name in dict.fromkeys(place.device for place in places):
-            rows.append((name, "gradient", np.dtype("float64"), "", found := _gradient(kernel, name, arrays, options)))
-            if found != "ok":
-                wrong.append(f"gradient on {name}")
+    for name in dict.fromkeys(place.device for place in places) if gradient and not kernel.primitive.discrete else ():
+        verdict = _gradient(kernel, name, arrays, options)
+        rows.append((name, "gradient", "float64", "", verdict))
+        if verdict not in FINE:
+            wrong.append(f"gradient on {name}")
     report = Report(f"kernel {kernel.name}: errors in units of the dtype's rounding, at most {tolerance:g}",
                     ("device", "version", "dtype", "error", "verdict"), rows)
     if wrong:
@@ -155,13 +149,30 @@ def check(kernel: Any, arrays: Sequence[Any], device: str | None, tolerance: flo
     return report
 
 
-def _compare(place: _Place, arrays: list[Any], true: list[Any], dtype: Any, options: dict[str, Any]) -> float:
-    got = [place.backend.to_numpy(o) for o in _results(place.run(*arrays, **options))]
-    return max((_error(g, t, dtype) for g, t in zip(got, true)), default=0.0) if len(got) == len(true) else float("inf")
+def _version(kernel: Any, place: _Place, arrays: list[Any], dtype: Any, tolerance: float,
+             options: dict[str, Any]) -> tuple[str, str]:
+    """(error, verdict) of a version for arrays of one dtype, in every layout."""
+    worst, where = 0.0, ""
+    with np.errstate(all="ignore"):
+        true = [np.asarray(t) for t in _results(kernel.reference(np, *_cast(arrays, np.float64), **options))]
+        for layout, laid in _layouts(place.backend, place.device, arrays):
+            out = place.run(*laid, **options)
+            if out is NotImplemented:
+                return "", LEFT
+            got = [place.backend.to_numpy(o) for o in _results(out)]
+            if len(got) != len(true):
+                return "", f"{len(got)} results, expected {len(true)}"
+            for result, (g, t) in enumerate(zip(got, true)):
+                if g.shape != t.shape:
+                    return "", f"result of shape {g.shape}, expected {t.shape}"
+                error = _error(g, t, dtype)
+                if error > worst:
+                    worst, where = error, layout + (f", result {result}" if len(got) > 1 else "")
+    return f"{worst:.2f}" if worst < 1e4 else f"{worst:.1e}", "ok" if worst <= tolerance else f"differs {where}"
 
 
 def _empty(kernel: Any, place: _Place, arrays: Sequence[Any], options: dict[str, Any]) -> str:
-    """What is wrong with the results for arrays whose first dimension is 0; nothing where the reference does not take them."""
+    """The verdict on arrays whose first dimension is 0: fine where the reference does not take them."""
     none = [a[:0] if hasattr(a, "dtype") and a.ndim and a.shape[0] == _first(arrays) else a for a in _cast(arrays, np.float32)]
     try:
         with np.errstate(all="ignore"):
@@ -169,13 +180,14 @@ def _empty(kernel: Any, place: _Place, arrays: Sequence[Any], options: dict[str,
             if kernel.signature is not None:
                 kernel.signature.sizes([tuple(getattr(a, "shape", ())) if a is not None else None for a in none])
     except Exception:
-        return ""
+        return "ok"
     there = [place.backend.asarray(a, device=place.device) if hasattr(a, "dtype") else a for a in none]
     try:
-        found = [tuple(o.shape) for o in _results(place.run(*there, **options))]
+        out = place.run(*there, **options)
+        found = expected if out is NotImplemented else [tuple(o.shape) for o in _results(out)]
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return "" if found == expected else f"shapes {found}, expected {expected}"
+        return f"of empty arrays {type(error).__name__}: {error}"
+    return "ok" if found == expected else f"of empty arrays shapes {found}, expected {expected}"
 
 
 def _first(arrays: Sequence[Any]) -> int:
@@ -202,15 +214,17 @@ def bench(kernel: Any, arrays: Sequence[Any], device: str | None, seconds: float
     moved = kernel.cost(*host, **options).bytes
     for place in _places(kernel, device):
         given = [place.backend.asarray(a, device=place.device) if hasattr(a, "dtype") else a for a in host]
-        best = _best(lambda: place.run(*given, **options), lambda: place.backend.synchronize(place.device), seconds)
+        if place.run(*given, **options) is NotImplemented:
+            rows.append((place.device, place.version, LEFT, ""))
+            continue
+        best = _best(partial(place.run, *given, **options), partial(place.backend.synchronize, place.device), seconds)
         rows.append((place.device, place.version, f"{1e6 * best:,.1f}", f"{moved / best / 1e9:.1f}"))
     shapes = ", ".join(f"{tuple(a.shape)} {a.dtype}" if hasattr(a, "dtype") else repr(a) for a in host)
     return Report(f"kernel {kernel.name} of {shapes}: {moved:,} bytes at the least", ("device", "version", "us", "GB/s"), rows)
 
 
 def _best(call: Callable[[], Any], wait: Callable[[], None], seconds: float) -> float:
-    """Seconds a call takes: the best of rounds of some calls, after two that compile."""
-    call()
+    """Seconds a call takes: the best of rounds of some calls, after one that warms up."""
     call()
     wait()
     rounds, began, count = [], time.perf_counter(), 1

@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tensorlite import _dtypes
-from tensorlite.errors import DTypeError, ShapeError
+from tensorlite.errors import DTypeError, KernelError, ShapeError
 
-__all__ = ["Part", "Signature", "SignatureError"]
+__all__ = ["Part", "Signature"]
 
 KINDS = {"float": "f", "int": "iu", "bool": "b"}
 DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "bfloat16", "float32",
           "float64", "complex64", "complex128")
 _PART = re.compile(r"\s*(?:(\w+)\s*:)?\s*(\w+)?\s*\(([^()]*)\)\s*(,|$)")
-
-
-class SignatureError(ShapeError):
-    """A signature that cannot be read, or that is not that of the reference."""
 
 
 class Part(NamedTuple):
@@ -38,7 +34,7 @@ class Signature:
     which stands for one number throughout, or a number; a first ``...`` stands for any number of sizes, the same throughout. A
     dtype is that of an array (``int64``), ``float``, ``int`` or ``bool`` for any of that kind, or left out.
 
-    Errors: :class:`SignatureError`.
+    Errors: ``KernelError`` for one that cannot be read, or that is not that of the reference.
 
     >>> signature = Signature("rms_norm", "x: (..., d), w: (d) -> (..., d)", ["x", "w"])
     >>> signature.sizes([(2, 3, 4), (4,)])
@@ -52,31 +48,31 @@ class Signature:
         self.op, self.text = op, text
         given, arrow, result = text.partition("->")
         if not arrow:
-            raise SignatureError(f"{op}: signature {text!r} has no '->'; expected such as 'x: (n, d), w: (d) -> (n, d)'")
+            raise KernelError(f"{op}: signature {text!r} has no '->'; expected such as 'x: (n, d), w: (d) -> (n, d)'")
         self.arguments, self.results = self._parts(given), self._parts(result)
         found = [part.name for part in self.arguments]
         if found != list(arguments):
-            raise SignatureError(f"{op}: signature {text!r} has the arguments {', '.join(found) or 'none'}; those of the reference "
-                                 f"are {', '.join(arguments)}")
+            raise KernelError(f"{op}: signature {text!r} has the arguments {', '.join(found) or 'none'}; those of the "
+                                 f"reference are {', '.join(arguments)}")
         known = {size for part in self.arguments for size in part.sizes}
         for part in self.results:
             unknown = [size for size in part.sizes if isinstance(size, str) and size not in known]
             if unknown:
-                raise SignatureError(f"{op}: signature {text!r}: the result's size {unknown[0]} is of no argument; there are "
+                raise KernelError(f"{op}: signature {text!r}: the result's size {unknown[0]} is of no argument; there are "
                                      f"{', '.join(sorted(map(str, known)))}")
         if not self.results:
-            raise SignatureError(f"{op}: signature {text!r} has no result")
+            raise KernelError(f"{op}: signature {text!r} has no result")
 
     def _parts(self, text: str) -> list[Part]:
         out, at, text = [], 0, text.strip()
         while at < len(text):
             found = _PART.match(text, at)
             if found is None:
-                raise SignatureError(f"{self.op}: signature {self.text!r} cannot be read at {text[at:].strip()!r}; expected such "
+                raise KernelError(f"{self.op}: signature {self.text!r} cannot be read at {text[at:].strip()!r}; expected such "
                                      "as 'x: (n, d)' or 'labels: int (n)'")
             name, dtype, sizes, _ = found.groups()
             if dtype and dtype not in KINDS and dtype not in DTYPES:
-                raise SignatureError(f"{self.op}: signature {self.text!r}: {dtype} is no dtype; expected one of "
+                raise KernelError(f"{self.op}: signature {self.text!r}: {dtype} is no dtype; expected one of "
                                      f"{', '.join((*KINDS, *DTYPES))}")
             out.append(Part(name or "", dtype or "", self._sizes(sizes)))
             at = found.end()
@@ -87,7 +83,7 @@ class Signature:
         words = words[:-1] if words[-1] == "" else words   # (n,)
         for i, word in enumerate(words):
             if not (word.isdigit() or word.isidentifier() or (word == "..." and i == 0)):
-                raise SignatureError(f"{self.op}: signature {self.text!r}: {word!r} is no size; expected a name, a number, or "
+                raise KernelError(f"{self.op}: signature {self.text!r}: {word!r} is no size; expected a name, a number, or "
                                      "'...' as the first")
         return tuple(int(w) if w.isdigit() else w for w in words)
 

@@ -13,6 +13,7 @@ __all__ = [
     "GradError",
     "GraphFreedError",
     "InplaceError",
+    "KernelError",
     "NotDifferentiableError",
     "OutOfMemoryError",
     "OutOfRangeError",
@@ -60,6 +61,11 @@ class GraphFreedError(GradError):
 
 class InplaceError(GradError):
     """A value the tape saved was changed before backward used it."""
+
+
+class KernelError(TensorliteError, ValueError):
+    """A kernel of the user that cannot be: a name that is taken, a signature or a formula that cannot be read, CUDA C++ that does
+    not compile."""
 
 
 class NotDifferentiableError(GradError):

@@ -483,7 +483,7 @@ def _nan_to_num(xp: Any, x: Any, *, nan: float, posinf: float | None, neginf: fl
     limits = xp.finfo(x.dtype)
     out = xp.where(xp.isnan(x), nan, x)
     out = xp.where(x == xp.inf, float(limits.max) if posinf is None else posinf, out)
-    return xp.where(x == -xp.inf, float(limits.min) if neginf is None else neginf, out)
+    return xp.astype(xp.where(x == -xp.inf, float(limits.min) if neginf is None else neginf, out), x.dtype, copy=False)
 
 
 nan_to_num_p = primitive("nan_to_num", _nan_to_num)

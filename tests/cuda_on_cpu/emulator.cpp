@@ -60,6 +60,9 @@ struct Fiber {
 #endif
 };
 constexpr unsigned most_fibers = 2 * most_threads;
+void fill(void* at, size_t size) {   // with garbage; not by memset, which sanitizers would see
+    for (volatile unsigned char* p = static_cast<unsigned char*>(at); size; size--) *p++ = 0xa5;
+}
 Fiber home, fibers[most_fibers];
 Fiber *running = &home, *idle[most_threads];
 u32 idle_count, fiber_count, first_fiber;   // from first_fiber on: the block's
@@ -73,7 +76,7 @@ asm(".text\n.globl emulator_switch\n.hidden emulator_switch\n.type emulator_swit
     "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
 void prepare(Fiber* f) {   // as if run_threads had been called and had switched away at once
     void** top = reinterpret_cast<void**>(f->stack + stack_size) - 3;   // where a function begins, sp is 8 past a multiple of 16
-    memset(top - 7, 0xa5, 6 * sizeof(void*));
+    fill(top - 7, 5 * sizeof(void*));
     top[-2] = top[0] = nullptr;   // no frame above, no return address: here unwinders stop
     top[-1] = reinterpret_cast<void*>(run_threads);
     f->sp = top - 7;
@@ -93,7 +96,7 @@ asm(".text\n.globl emulator_switch\n.hidden emulator_switch\n.type emulator_swit
     "add sp,sp,#160\nret\n");
 void prepare(Fiber* f) {
     void** top = reinterpret_cast<void**>(f->stack + stack_size) - 20;
-    memset(top, 0xa5, 20 * sizeof(void*));
+    fill(top, 20 * sizeof(void*));
     top[10] = nullptr;   // x29: no frame above
     top[11] = reinterpret_cast<void*>(run_threads);   // x30, where ret goes
     f->sp = top;
@@ -238,7 +241,7 @@ Fiber* fresh_fiber() {
         if (!f->stack) {
             f->stack = static_cast<char*>(map(stack_size + page)) + page;
             mprotect(f->stack - page, page, PROT_NONE);
-            memset(f->stack + stack_size - 4 * page, 0xa5, 4 * page);
+            fill(f->stack + stack_size - 4 * page, 4 * page);
         }
     }
 #ifdef EMULATOR_ADDRESS
