@@ -82,8 +82,8 @@ class Problem:
         return copied
 
     def copy(self) -> Problem:
-        """With arrays of its own, for calls that write to them."""
-        return self
+        """With arrays of its own."""
+        return type(self)(*_copied(self.args), **self.options)
 
     def results(self, returned: Any) -> list[Any]:
         """The arrays that the call made or changed."""
@@ -95,9 +95,6 @@ class Problem:
 
 class InPlace(Problem):
     """Of a kernel that writes to its arguments."""
-
-    def copy(self) -> Problem:
-        return type(self)(*_copied(self.args), **self.options)
 
     def results(self, returned: Any) -> list[Any]:
         changed = [a for arg in self.args for a in (arg if isinstance(arg, list) else [arg])]
@@ -118,7 +115,7 @@ class Step(InPlace):
         return Step(_copied(self.states), _copied(self.params), self.grads, **self.options)
 
     def results(self, returned: Any) -> list[Any]:
-        return self.params
+        return [*self.params, *[a for kind in self.states if kind for a in kind]]
 
     def cost(self, kernel: Kernel) -> Cost:
         return kernel.cost(*self.states, None, params=self.params)
@@ -202,8 +199,9 @@ def listed(device: Cpu | Cuda, names: list[str]) -> list[Case]:
     return [case for _, case in sorted(found, key=lambda f: f[0])]
 
 
-FIRST = ("sigmoid_backward 268435456 float32", "softmax_cross_entropy 8192x50257 float32", "softmax_cross_entropy 8192x50257 bfloat16",
-         "softmax_cross_entropy 8192x10 float32", "adam 4096x4096x4096x4096x4096x4096x4096 float32", "adam 784x512x512x10 float32",
+FIRST = ("sigmoid_backward 268435456 float32", "softmax_cross_entropy 8192x50257 float32",
+         "softmax_cross_entropy 8192x50257 bfloat16", "softmax_cross_entropy 8192x10 float32",
+         "adam 4096x4096x4096x4096x4096x4096x4096 float32", "adam 784x512x512x10 float32",
          "linear 8192x4096x4096 float32", "linear 8192x4096x4096 tf32", "linear 8192x4096x4096 bfloat16")
 
 # ---- elementwise ----------------------------------------------------------------------------------------------------------
@@ -322,15 +320,16 @@ def _(m: Maker, tag: str, rows: int, width: int, n: int) -> Problem:
     return Problem(m.normal(n, width), m.integers(rows, n), rows=rows)
 
 
-@cases("gather_batch", [(5000, 784, 64), (20000, 784, 512), (60000, 784, 4096)], [(60000, 784, 128), (60000, 784, 8192), (60000, 3072, 60000)],
-       dtypes=("uint8",))
+@cases("gather_batch", [(5000, 784, 64), (20000, 784, 512), (60000, 784, 4096)],
+       [(60000, 784, 128), (60000, 784, 8192), (60000, 3072, 60000)], dtypes=("uint8",))
 def _(m: Maker, tag: str, samples: int, size: int, n: int) -> Problem:
     return Problem(m.integers(256, samples, size, dtype="uint8"), m.integers(samples, n), factor=1 / 255, offset=-0.5)
 
 
 # ---- lists of arrays ----------------------------------------------------------------------------------------------------------
 
-NETWORKS: tuple[Sizes, Sizes] = [(16, 10, 5), (784, 512, 512, 10), (2048,) * 4], [(784, 128, 10), (784, 512, 512, 10), (4096,) * 7]
+NETWORKS: tuple[Sizes, Sizes] = ([(16, 10, 5), (784, 512, 512, 10), (2048,) * 4],
+                                 [(784, 128, 10), (784, 512, 512, 10), (4096,) * 7])
 
 
 @cases("grad_norm", *NETWORKS)
@@ -360,11 +359,11 @@ cases("sgd", *NETWORKS, tags=("momentum",))(_step((True,), momentum=0.9))
 cases("adam", *NETWORKS)(_step((True, True, False)))
 cases("rmsprop", *NETWORKS)(_step((True, False, False)))
 
-# ---- no kernel of its own: the products of a layer ------------------------------------------------------------------------------
+# ---- no kernel of its own: the products of a layer --------------------------------------------------------------------------
 
 
 @cases("linear", [(64, 784, 128), (1024, 1024, 1024)], [(128, 784, 512), (8192, 784, 512), (8192, 4096, 4096)],
        dtypes={"cpu": ("float32",), "cuda": ("float32", "tf32", "bfloat16")})
 def _(m: Maker, tag: str, n: int, k: int, out: int) -> Problem:
     dtype = "float32" if m.dtype == "tf32" else m.dtype
-    return Problem(m.normal(n, k, dtype=dtype), m.normal(out, k, dtype=dtype), m.normal(out, dtype=dtype), m.normal(n, out, dtype=dtype))
+    return Problem(*[m.normal(*shape, dtype=dtype) for shape in ((n, k), (out, k), (out,), (n, out))])

@@ -56,7 +56,7 @@ def _repeat(runs: Sequence[Callable[[], Any]], count: int) -> Any:
 class Cpu:
     """The processor: NumPy, and the CPU versions of kernels."""
 
-    kind, composition = "cpu", "numpy"
+    kind, composition, product = "cpu", "numpy", 2048   # the size of the matrix product that is measured
 
     def __init__(self) -> None:
         self.xp: Any = np
@@ -98,9 +98,10 @@ class Cpu:
         gc.collect()
 
     def seconds(self, candidate: Candidate, count: int) -> float:
-        """Time of one call, the mean of ``count``. Threads of whoever was timed before may still be spinning: wait, and warm up."""
+        """Time of one call, the mean of ``count``. Threads of whoever was timed before may spin: wait, and warm up."""
         time.sleep(0.01)
-        _repeat(candidate.runs, min(3, count))
+        if count > 1:
+            _repeat(candidate.runs, min(3, count))
         with _quiet():
             start = time.perf_counter()
             _repeat(candidate.runs, count)
@@ -116,7 +117,7 @@ class Cpu:
         run = partial(_parallel.run, lambda low, high, a, b: np.copyto(b[low:high], a[low:high]), a.size, 1 << 14, a, b)
         return 2 * size / min(self.seconds(Candidate([run]), 1) for _ in range(7))
 
-    def product_rates(self, n: int = 2048) -> dict[str, float]:
+    def product_rates(self, n: int) -> dict[str, float]:
         """Floating-point operations per second of n x n x n products, by dtype."""
         rng = np.random.default_rng(0)
         found = {}
@@ -129,7 +130,7 @@ class Cpu:
 class Cuda:
     """The GPU: CuPy, and the CUDA versions of kernels. Time is the device's own, between two events in the stream."""
 
-    kind, composition = "cuda", "cupy"
+    kind, composition, product = "cuda", "cupy", 8192
 
     def __init__(self) -> None:
         self.backend: Any = backends.backend_for_device("cuda")
@@ -238,7 +239,7 @@ class Cuda:
         copy = Candidate([lambda: b.data.copy_from_device_async(a.data, size)])
         return 2 * size / median(self.seconds(copy, 3) for _ in range(7))
 
-    def product_rates(self, n: int = 8192) -> dict[str, float]:
+    def product_rates(self, n: int) -> dict[str, float]:
         """Floating-point operations per second of n x n x n products by the fastest algorithm cuBLASLt proposes, by dtype."""
         from tensorlite.backends._cublaslt import CublasLt
         try:

@@ -1,14 +1,13 @@
 """The same work by PyTorch, Liger and JAX.
 
-A PyTorch entry is ``make(torch, wrap, *args, **options)`` over tensors: it returns the call to time. ``wrap`` is ``torch.compile`` or
-nothing, and is put around what compiles. Calls return what corresponds to the kernel's results, in order, or None where the two
-cannot be compared (other random numbers).
+A PyTorch entry is ``make(torch, wrap, *args, **options)`` over tensors: it returns the call to time. ``wrap`` is put around what
+compiles: ``torch.compile``, or a function that returns its argument. Calls return what corresponds to the kernel's results, in
+order, or False where the two cannot be compared (other random numbers).
 """
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,9 +16,7 @@ import numpy as np
 from ._cases import Case, Problem, Step
 from ._device import Candidate, Cpu, Cuda
 
-__all__ = ["TORCH", "found", "optional"]
-
-COMPILE_SECONDS = 20   # one function may take so long to compile
+__all__ = ["TORCH", "found", "libraries", "optional"]
 
 
 def optional(name: str) -> Any:
@@ -33,22 +30,37 @@ def optional(name: str) -> Any:
         return None
 
 
+def libraries(device: Cpu | Cuda) -> dict[str, Any]:
+    """The libraries that are installed and see the device."""
+    found = {name: library for name in ("torch", "jax", "liger_kernel") if (library := optional(name)) is not None}
+    if device.kind == "cuda" and "torch" in found and not found["torch"].cuda.is_available():
+        del found["torch"]
+    if device.kind == "cuda" and "jax" in found and found["jax"].default_backend() != "gpu":
+        del found["jax"]
+    return found
+
+
 def found(device: Cpu | Cuda, libraries: dict[str, Any], case: Case, problems: list[Problem], compiled: bool,
           ) -> Iterator[tuple[str, Callable[[], Candidate]]]:
     """(label, what makes the candidate) for each peer that does this kernel's work."""
     torch, jax = libraries.get("torch"), libraries.get("jax")
-    if torch is not None and case.kernel in TORCH:
-        move = partial(to_torch, torch, device)
-        for label, make in TORCH[case.kernel].items():
-            if label != "liger":
-                yield label, lambda make=make: Candidate([_torch_call(torch, make, move, p, _same) for p in problems])
-            elif libraries.get("liger_kernel") is not None and device.kind == "cuda":
-                yield label, lambda make=make: Candidate([_torch_call(torch, make, move, p, _same) for p in problems])
-        if compiled and "torch" in TORCH[case.kernel]:
-            yield "torch.compile", lambda: Candidate([_torch_call(torch, TORCH[case.kernel]["torch"], move, p, torch.compile)
-                                                      for p in problems[:1]])
+    makes = dict(TORCH.get(case.kernel, {})) if torch is not None else {}
+    if device.kind == "cpu" or "liger_kernel" not in libraries:
+        makes.pop("liger", None)
+    for label, make in makes.items():
+        yield label, partial(_torch, torch, device, make, problems, _same)
+    if compiled and makes:
+        yield "torch.compile", partial(_torch, torch, device, makes["torch"], problems[:1], torch.compile)
+    if case.kernel == "philox" and device.kind == "cpu":
+        yield "numpy.random", partial(_numpy_random, problems)
     if jax is not None and case.kernel not in NO_JAX:
-        yield "jax", lambda: _jax(jax, device, case, problems)
+        yield "jax", partial(_jax, jax, device, case, problems[:1])
+
+
+def _numpy_random(problems: list[Problem]) -> Candidate:
+    rng, options = np.random.Generator(np.random.Philox(1)), problems[0].options
+    draw = rng.random if options["kind"] == "uniform" else rng.standard_normal
+    return Candidate([lambda: draw(options["shape"], np.float32)])
 
 
 def _same(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,14 +80,15 @@ def to_torch(torch: Any, device: Cpu | Cuda, value: Any) -> Any:
     return torch.from_dlpack(value)
 
 
-def _torch_call(torch: Any, make: Callable[..., Any], move: Callable[[Any], Any], problem: Problem, wrap: Any) -> Callable[[], Any]:
-    if isinstance(problem, Step):   # with parameters and state of its own
-        return make(torch, wrap, [p.clone() for p in move(problem.params)], move(problem.grads), **problem.options)
-    return make(torch, wrap, *[_own(move(a)) for a in problem.copy().args], **problem.options)
-
-
-def _own(value: Any) -> Any:
-    return [*value] if isinstance(value, list) else value
+def _torch(torch: Any, device: Cpu | Cuda, make: Callable[..., Any], problems: list[Problem], wrap: Any) -> Candidate:
+    move, runs = partial(to_torch, torch, device), []
+    with torch.device(device.kind):
+        for p in problems:
+            if isinstance(p, Step):   # with parameters and state of its own
+                runs.append(make(torch, wrap, [q.clone() for q in move(p.params)], move(p.grads), **p.options))
+            else:
+                runs.append(make(torch, wrap, *[move(a) for a in p.copy().args], **p.options))
+    return Candidate(runs)
 
 
 TORCH: dict[str, dict[str, Callable[..., Callable[[], Any]]]] = {}
@@ -116,19 +129,9 @@ def _(torch: Any, wrap: Any, x: Any, p: float, place: Any) -> Any:
 
 @peer("philox")
 def _(torch: Any, wrap: Any, kind: str, shape: Any, dtype: str, seed: int) -> Any:
-    draw = wrap(lambda: (torch.rand if kind == "uniform" else torch.randn)(shape, device=_place(torch)))
+    function, where = torch.rand if kind == "uniform" else torch.randn, torch.get_default_device()
+    draw = wrap(lambda: function(shape, device=where))
     return lambda: draw() is None
-
-
-@peer("philox", "numpy.random")
-def _(torch: Any, wrap: Any, kind: str, shape: Any, dtype: str, seed: int) -> Any:
-    rng = np.random.Generator(np.random.Philox(seed))
-    draw = rng.random if kind == "uniform" else rng.standard_normal
-    return lambda: draw(shape, np.float32) is None
-
-
-def _place(torch: Any) -> str:
-    return "cuda" if torch.cuda.is_available() and torch.get_default_device().type == "cuda" else "cpu"
 
 
 def _function(torch: Any, activation: str) -> tuple[Any, Any, dict[str, str]]:
@@ -300,7 +303,8 @@ def _jax(jax: Any, device: Cpu | Cuda, case: Case, problems: list[Problem]) -> C
         function = lambda *args: load(case.kernel).reference(jnp, *args, **options)
     compiled, runs = jax.jit(function), []
     for problem in problems:
-        args = move([problem.params, problem.grads, *[s for s in problem.states if s]] if isinstance(problem, Step) else problem.args)
+        step = isinstance(problem, Step)
+        args = move([problem.params, problem.grads, *filter(None, problem.states)] if step else problem.args)
         call = partial(compiled, *args)
         runs.append((lambda call=call: jax.block_until_ready(call())) if device.kind == "cpu" else call)
     return Candidate(runs, None if device.kind == "cpu" else jax.block_until_ready)
@@ -309,7 +313,8 @@ def _jax(jax: Any, device: Cpu | Cuda, case: Case, problems: list[Problem]) -> C
 def _jax_function(jax: Any, kernel: str, problem: Problem) -> Any:
     jnp, options = jax.numpy, problem.options
     if kernel == "softmax_cross_entropy":
-        return jax.value_and_grad(lambda x, t: -jnp.take_along_axis(jax.nn.log_softmax(x.astype(jnp.float32)), t[:, None], 1).mean())
+        logs = lambda x: jax.nn.log_softmax(x.astype(jnp.float32))
+        return jax.value_and_grad(lambda x, t: -jnp.take_along_axis(logs(x), t[:, None], 1).mean())
     if kernel == "take_rows":
         return lambda table, indices: jnp.take(table, indices, axis=0)
     if kernel == "put_rows":
@@ -338,6 +343,3 @@ def _jax_function(jax: Any, kernel: str, problem: Problem) -> Any:
         return adam
     return None
 
-
-with suppress(ImportError):   # Inductor's own threads would stay behind each compiled case
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "8")

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 import tensorlite as tl
-from bench._measure import Result, compare
+
+from ._measure import Result, compare
 
 HIDDEN, BATCH, EPOCHS = 256, 128, 5
 

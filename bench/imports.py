@@ -7,7 +7,7 @@ import sys
 import tempfile
 from typing import Any
 
-from bench._measure import Result, compare
+from ._measure import Result, compare
 
 # VmHWM is this program's own peak; getrusage's would be inherited from the process that started it
 REPORT = "; print([l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1])"

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 import tensorlite as tl
-from bench._measure import Result, compare
+
+from ._measure import Result, compare
 
 SIZES = [(8192, 10), (512, 50257)]
 

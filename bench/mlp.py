@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 import tensorlite as tl
-from bench._measure import Result, compare
+
+from ._measure import Result, compare
 
 CASES = [((2, 16, 16, 2), 32, "sgd", 0.40), ((784, 128, 10), 64, "sgd", 0.75), ((784, 128, 10), 64, "adam", 0.75),
          ((784, 512, 512, 10), 128, "sgd", None), ((784, 512, 512, 10), 128, "adam", 0.75)]

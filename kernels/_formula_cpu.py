@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 from ._activations import _tanh, erf, erfc, like
@@ -74,7 +75,7 @@ def _smallest(a: Any, b: Any) -> Any:
 
 
 _FUNCTIONS = {
-    "abs": abs, "ceil": math.ceil, "erf": erf, "erfc": erfc, "exp": _exp, "expm1": _expm1, "floor": math.floor, "log": _log,
+    "abs": abs, "ceil": np.ceil, "erf": erf, "erfc": erfc, "exp": _exp, "expm1": _expm1, "floor": np.floor, "log": _log,
     "log10": _log10, "log1p": _log1p, "log2": _log2, "max": _largest, "min": _smallest, "sqrt": math.sqrt, "tanh": _tanh,
 }
 assert _FUNCTIONS.keys() == VECTORS

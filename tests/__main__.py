@@ -21,7 +21,7 @@ def run(*command: str) -> int:
 def mypy() -> int:
     """Check the types on a copy laid out as it is installed: in the source tree ``backends`` and ``kernels`` lie beside the
     package, where mypy does not find them."""
-    parts = {name: f"tensorlite/{name}" for name in ("backends", "kernels")}
+    parts = {name: f"tensorlite/{name}" for name in ("backends", "kernels", "bench")}
     leave = shutil.ignore_patterns("__pycache__")
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "tensorlite", Path(folder, "tensorlite"), ignore=leave)

@@ -15,7 +15,7 @@ def test_every_package_is_listed() -> None:
     if not (ROOT / "backends").is_dir():
         pytest.skip("runs on the source tree only")
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    tops = ("tensorlite", "backends", "kernels")
+    tops = ("tensorlite", "backends", "kernels", "bench")
     folders = [p.parent.relative_to(ROOT) for top in tops for p in (ROOT / top).rglob("__init__.py")]
     names = [".".join(f.parts if f.parts[0] == "tensorlite" else ("tensorlite", *f.parts)) for f in folders]
     assert sorted(setuptools["packages"]) == sorted(names)

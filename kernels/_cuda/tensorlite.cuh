@@ -84,10 +84,16 @@ template <class T> __device__ inline pack<T> load16(const T* p) {
     u.bits = *reinterpret_cast<const uint4*>(p);
     return u.values;
 }
+// To global memory. In PTX, as the compiler makes four stores of a plain one whose address it cannot see to be aligned.
 template <class T> __device__ inline void store16(T* p, const pack<T>& values) {
     union { uint4 bits; pack<T> values; } u;
     u.values = values;
+#ifdef TENSORLITE_ON_CPU
     *reinterpret_cast<uint4*>(p) = u.bits;
+#else
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};"
+                 ::"l"(__cvta_generic_to_global(p)), "r"(u.bits.x), "r"(u.bits.y), "r"(u.bits.z), "r"(u.bits.w) : "memory");
+#endif
 }
 __device__ inline bool aligned16(const void* p) { return ((u64)p & 15) == 0; }
 template <class... P> __device__ inline bool aligned16(const void* p, P... rest) { return aligned16(p) && aligned16(rest...); }

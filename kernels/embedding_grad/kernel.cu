@@ -130,17 +130,6 @@ template <class U> __device__ i64 boundary(const U* keys, i64 low, i64 high, U k
     return low;
 }
 
-// store16 of results that a loop leaves in registers comes out as single elements (NVRTC 13.0), four times the transactions
-template <class T> __device__ inline void store16_global(T* p, const pack<T>& values) {
-#ifdef TENSORLITE_ON_CPU
-    store16(p, values);
-#else
-    union { pack<T> values; uint4 bits; } u = {values};
-    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};"
-                 :: "l"(p), "r"(u.bits.x), "r"(u.bits.y), "r"(u.bits.z), "r"(u.bits.w) : "memory");
-#endif
-}
-
 template <class T, int W> struct columns {   // W neighbouring elements of a row, added up
     acc<T> at[W];
     __device__ columns() {
@@ -163,7 +152,7 @@ template <class T, int W> struct columns {   // W neighbouring elements of a row
             pack<T> values;
 #pragma unroll
             for (int k = 0; k < W; k++) values.at[k] = rounded<T>(at[k]);
-            store16_global(row, values);
+            store16(row, values);
         }
     }
 };
