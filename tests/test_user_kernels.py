@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -317,7 +318,7 @@ def test_names_that_are_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("given", "text"), [
     ({}, "needs a reference or a formula"),
-    ({"formula": "x +"}, "invalid syntax: 'x +'"),
+    ({"formula": "x +"}, r"invalid syntax: 'x \+'"),
     ({"formula": "x = 1"}, "its last line must be an expression"),
     ({"formula": "sinc(x)"}, r"'sinc\(x\)': it can call abs, acos"),
     ({"formula": "x[0]"}, r"'x\[0\]': expected arithmetic of single elements"),
@@ -387,7 +388,7 @@ def test_rules_that_are_wrong(vjp: Any, error: Any, text: str) -> None:
 def test_check_finds_what_is_wrong() -> None:
     with pytest.raises(KernelCheckError, match=r"kernel my_mish, defined at .*: wrong are cpu on cpu in float64") as caught:
         my_mish(cpu=lambda x: np.where(x > 1, x, mish_reference(np, x))).check(numbers(50), device="cpu")
-    assert "differs in rows" in str(caught.value) and "reference  float64  0.00   ok" in str(caught.value)
+    assert "differs in rows" in str(caught.value) and re.search(r"reference +float64 +0.00 +ok", str(caught.value))
     with pytest.raises(KernelCheckError, match="differs in columns"):
         my_mish(cpu=lambda x: mish_reference(np, x.ravel("K").reshape(x.shape))).check(numbers(5, 4), device="cpu")
     with pytest.raises(KernelCheckError, match="wrong are gradient on cpu") as caught:
