@@ -50,10 +50,8 @@ def _losses(backend: Any) -> dict[str, Callable[..., Any] | None]:
     if fused is None:
         return {}
 
-    def cross_entropy(logits: Any, labels: Any, weight: Any, *, ignore_index: int, label_smoothing: float,
-                      reduction: str) -> Any:
-        return fused(logits, labels, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing,
-                     reduction=reduction)
+    def cross_entropy(logits: Any, labels: Any, weight: Any, **options: Any) -> Any:
+        return fused(logits, labels, weight=weight, **options)
 
     def loss_alone(logits: Any, labels: Any, weight: Any, **options: Any) -> Any:
         return fused(logits, labels, weight=weight, want_grad=False, **options)[0]

@@ -41,7 +41,8 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         if len(options.cases) > 1:
             parser.error(f"{' and '.join(c for c in ALONE if c in options.cases)}: run on its own")
         if options.kernel:
-            from tensorlite.kernels import names
+            from tensorlite.kernels import discover, names
+            discover()
             for name in options.kernel:
                 if name not in (*names(), "linear"):
                     parser.error(f"there is no kernel {name!r}; choose from {', '.join(names())}, linear")

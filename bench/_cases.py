@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorlite.kernels import Cost, Kernel
+from tensorlite.kernels import Cost, Kernel, load
 
 from ._device import Cpu, Cuda, _dtype
 
@@ -187,7 +187,9 @@ def listed(device: Cpu | Cuda, names: list[str]) -> list[Case]:
     """All cases of these kernels, what tells most first: the large sizes of the first dtypes."""
     found = []
     for name in names:
-        entry = CASES[name]
+        entry = CASES.get(name) or _sampled(name)
+        if entry is None:
+            continue
         sizes = entry.sizes[device.kind]
         for d, dtype in enumerate(t for t in entry.dtypes[device.kind] if t != "bfloat16" or device.has_bfloat16):
             for t, tag in enumerate(entry.tags):
@@ -197,6 +199,18 @@ def listed(device: Cpu | Cuda, names: list[str]) -> list[Case]:
                     rank = FIRST.index(case.title) if case.title in FIRST else len(FIRST)
                     found.append(((rank, len(sizes) - 1 - s, d, t, names.index(name)), case))
     return [case for _, case in sorted(found, key=lambda f: f[0])]
+
+
+def _sampled(name: str) -> Cases | None:
+    """One case of a user's kernel that says what to measure it with; None for one that does not."""
+    sample = load(name).sample
+    if sample is None:
+        return None
+
+    def make(m: Maker, tag: str) -> Problem:
+        floats = [(a, np.asarray(a).dtype.name in _FLOATS) for a in sample(m.rng)]
+        return Problem(*[m.device.put(a.astype(_dtype(m.dtype)) if floating else a) for a, floating in floats])
+    return Cases(make, {"cpu": [()], "cuda": [()]}, FLOATS, ("",))
 
 
 FIRST = ("sigmoid_backward 268435456 float32", "softmax_cross_entropy 8192x50257 float32",

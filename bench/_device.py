@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -144,7 +143,7 @@ class Cuda:
 
     @property
     def cache(self) -> int:
-        return self.runtime.attribute("L2CacheSize")
+        return int(self.runtime.attribute("L2CacheSize"))
 
     def versions(self) -> dict[str, Any]:
         runtime = self.cupy.cuda.runtime
@@ -207,7 +206,7 @@ class Cuda:
     def _hold(self, seconds: float) -> None:
         """Keep the device busy for about so long, without waiting for it."""
         if self._brake is None:
-            size = int(min(GIB, self.cupy.cuda.runtime.memGetInfo()[0] // 16)) if self.cache else 1 << 20
+            size = min(GIB // 2, self.cupy.cuda.runtime.memGetInfo()[0] // 64)
             a, b = self.cupy.zeros(size, "uint8"), self.cupy.zeros(size, "uint8")
             b.data.copy_from_device_async(a.data, a.nbytes)
             self.synchronize()
@@ -233,7 +232,7 @@ class Cuda:
 
     def copy_rate(self, size: int = 4 * GIB) -> float:
         """Bytes per second, read and written, of a copy from device memory to device memory."""
-        size = int(min(size, self.cupy.cuda.runtime.memGetInfo()[0] // 4, int(os.environ.get("TENSORLITE_BENCH_BYTES", size))))
+        size = int(min(size, self.cupy.cuda.runtime.memGetInfo()[0] // 8))
         a, b = self.cupy.zeros(size, "uint8"), self.cupy.zeros(size, "uint8")
         a[...] = 1
         copy = Candidate([lambda: b.data.copy_from_device_async(a.data, size)])

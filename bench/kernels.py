@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from tensorlite.errors import BackendUnavailable
-from tensorlite.kernels import Kernel, load, names
+from tensorlite.kernels import Kernel, discover, load, names
 
 from . import _cases, _device, _linear, _measure, _peers
 from ._cases import Case, Problem
 from ._device import Candidate, Cpu, Cuda
 from ._report import details, line, plot, summary
 
-__all__ = ["Failure", "gates", "measure", "misses", "run"]
+__all__ = ["Failure", "failures", "gates", "measure", "misses", "run"]
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4, "tf32": 4e-3, "float16": 4e-3, "bfloat16": 2e-2}
 CHECKED_AT_MOST = {"put_rows": 2048, "embedding_grad": 4096}   # their references take long, or much memory
@@ -37,6 +37,7 @@ class Failure(Exception):
 def run(options: Any) -> int:
     """Measure, print, write; 0, or 1 if a variant is wrong or below its gate."""
     begin = time.monotonic()
+    discover()
     device = _device.device(options.device)
     seconds = options.seconds or (40 if options.quick else 150 if device.kind == "cuda" else 400)
     chosen = options.kernel or [*names(), "linear"]
@@ -55,12 +56,12 @@ def run(options: Any) -> int:
         compiled = options.compile if options.compile is not None else device.kind == "cuda" and left > 0.35 * seconds
         tries: list[tuple[list[str], dict[str, Any]]] = []
         while not tries or (tries[-1][0] and len(tries) <= RETRIES):
-            found = measure(device, case, libraries, limits, quick=options.quick, limit=options.limit,
-                            compiled=compiled and case.size == "large", patience=min(COMPILE_SECONDS, left))
+            found = measure(device, case, libraries, limits, rounds=1 if options.limit else 3 if options.quick else 7,
+                            limit=options.limit, compiled=compiled and case.size == "large", patience=min(COMPILE_SECONDS, left))
             tries.append((misses(found, wanted.get(case.title, {})), found))
         below, found = min(tries, key=lambda t: len(t[0]))
         report["cases"].append(found)
-        report["failed"] += below
+        report["failed"] += failures(found) + below
         print(line(found), flush=True)
         write(report, options)
     limits["copy"] = max(limits["copy"], device.copy_rate())   # the higher of before and after
@@ -86,7 +87,7 @@ def write(report: dict[str, Any], options: Any) -> None:
 
 # ---- one case ---------------------------------------------------------------------------------------------------------------
 
-def measure(device: Cpu | Cuda, case: Case, libraries: dict[str, Any], limits: dict[str, Any], *, quick: bool = False,
+def measure(device: Cpu | Cuda, case: Case, libraries: dict[str, Any], limits: dict[str, Any], *, rounds: int = 7,
             limit: int | None = None, compiled: bool = False, patience: float = COMPILE_SECONDS) -> dict[str, Any]:
     """Time, spread and rates of every candidate, and the first of ours in comparison with the others."""
     problem = case.problem(device, limit=limit)
@@ -129,7 +130,7 @@ def measure(device: Cpu | Cuda, case: Case, libraries: dict[str, Any], limits: d
             candidates[label] = candidate
         except Exception as error:   # a peer that does not work is no reason to stop
             found["notes"][label] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-    _time(device, candidates, found, limits, rounds=3 if quick else 7, seconds=0.02 if device.kind == "cuda" else 0.05)
+    _time(device, candidates, found, limits, rounds, 0.0 if limit else 0.02 if device.kind == "cuda" else 0.05)
     candidates.clear()
     device.empty_cache()
     if "torch" in libraries:
@@ -222,8 +223,10 @@ def _time(device: Cpu | Cuda, candidates: dict[str, Candidate], found: dict[str,
     cold: dict[str, list[float]] = {label: [] for label in candidates}
     warm = {label: Candidate(c.runs[:1], c.wait) for label, c in candidates.items()}
     for label, candidate in warm.items():
+        begin = time.perf_counter()
         once = device.seconds(candidate, 1)
-        counts[label] = 1 if once > seconds else max(1, min(200, int(seconds / max(device.seconds(candidate, 2), 1e-9))))
+        most = min(200, int(10 * seconds / (time.perf_counter() - begin)))
+        counts[label] = 1 if once > seconds or most < 2 else max(1, min(most, int(seconds / device.seconds(candidate, 2))))
     labels = list(candidates)
     for r in range(rounds):
         for label in labels[r % len(labels):] + labels[:r % len(labels)]:
@@ -277,10 +280,15 @@ def gates(path: str, device: Cpu | Cuda) -> dict[str, dict[str, float]]:
     return {**stored.get(device.kind, {}), **stored.get(device.name, {})}
 
 
+def failures(found: dict[str, Any]) -> list[str]:
+    """The variants of the case that were not timed, for a reason that is an error."""
+    return [f"{found['title']}, {label}: {note}" for label, note in found["notes"].items()
+            if note.startswith(("wrong", "could not be checked", "failed"))]
+
+
 def misses(found: dict[str, Any], wanted: dict[str, float]) -> list[str]:
-    """What is wrong with the case: variants that failed, and gates that are not reached by the medians nor by the best times."""
-    out = [f"{found['title']}, {label}: {note}" for label, note in found["notes"].items()
-           if note.startswith(("wrong", "could not be checked", "failed"))]
+    """The gates of the case that neither the medians nor the best times reach."""
+    out = []
     ours = found["by"].get(found["ours"]) if found.get("ours") else None
     for what, bound in wanted.items():
         if ours is None:

@@ -14,10 +14,12 @@ from tensorlite.ops.elementwise import cast_p
 LOW = frozenset({"matmul", "linear", "linear_relu", "einsum", "vecdot"})
 # Where 16 bits lose what matters: exponentials and logarithms, powers, sums over many, norms, losses.
 WIDE = frozenset({
-    "acos", "acosh", "asin", "atanh", "cosh", "cross_entropy_loss", "cumprod", "cumsum", "erfinv", "exp", "exp2", "exp_base", "expm1",
-    "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logsumexp", "mean", "moments", "pow", "pow_scalar", "prod",
-    "reciprocal", "rsqrt", "sinh", "softmax", "softmax_cross_entropy", "softplus", "square", "sum", "tan", "var",
+    "acos", "acosh", "asin", "atanh", "cosh", "cumprod", "cumsum", "erfinv", "exp", "exp2", "exp_base", "expm1",
+    "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logsumexp", "mean", "pow", "pow_scalar", "prod",
+    "reciprocal", "rsqrt", "sinh", "softmax", "softplus", "square", "sum", "tan", "var",
 })
+# Their kernels compute in float32 anyway. Of bfloat16 logits the gradient may be bfloat16; of float16 it would underflow.
+LOSSES = frozenset({"cross_entropy_loss", "softmax_cross_entropy"})
 POLICY = {**dict.fromkeys(LOW, True), **dict.fromkeys(WIDE, False)}   # whether it runs in 16 bits; users' kernels are added
 
 
@@ -38,7 +40,9 @@ class _Caster:
         """The other arguments, or None where they can stay."""
         low = POLICY.get(op)
         if low is None:
-            return None
+            if op not in LOSSES or self.dtype != _dtypes.float16:
+                return None
+            low = False
         out = tuple([self._to(a, low) if isinstance(a, Value) else a for a in args])
         return None if all(a is b for a, b in zip(args, out)) else out
 

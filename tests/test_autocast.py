@@ -10,7 +10,7 @@ import torch
 
 import tensorlite as tl
 import tensorlite.ops
-from tensorlite._autocast import LOW, WIDE, is_autocast_enabled
+from tensorlite._autocast import LOSSES, LOW, WIDE, is_autocast_enabled
 from tensorlite.engine.primitive import REGISTRY
 from tensorlite.nn import functional as F
 
@@ -23,8 +23,8 @@ def numbers(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def test_the_policy_names_operations_that_exist() -> None:
-    assert not (LOW | WIDE) - set(REGISTRY)
-    assert not LOW & WIDE
+    assert not (LOW | WIDE | LOSSES) - set(REGISTRY)
+    assert not LOW & WIDE and not LOSSES & (LOW | WIDE)
 
 
 @pytest.mark.parametrize("dtype", [tl.float16, tl.bfloat16])
@@ -149,3 +149,28 @@ def test_inside_transforms() -> None:
     g = tl.grad(loss)(w)
     assert g.dtype == tl.float32
     np.testing.assert_allclose(g.numpy(), np.tile(numbers(4, 2).sum(0), (3, 1)), rtol=5e-3)
+
+
+def test_cross_entropy_of_bfloat16_logits_gives_a_float32_loss_and_no_casts() -> None:
+    x, w, labels = tl.tensor(numbers(8, 6)), tl.tensor(numbers(5, 6, seed=1), requires_grad=True), tl.tensor(np.arange(8) % 5)
+    seen = []
+
+    def observe(op, implementation):
+        seen.append(op.name)
+        return implementation
+    with tl._state.changed(observer=observe), tl.autocast(tl.bfloat16):
+        logits = F.linear(x, w)
+        seen.clear()
+        loss = F.cross_entropy(logits, labels, label_smoothing=0.1)
+    assert logits.dtype == tl.bfloat16 and loss.dtype == tl.float32 and seen == ["softmax_cross_entropy"]
+    exact = tl.tensor(logits.detach().float().numpy(), requires_grad=True)
+    expected = F.cross_entropy(exact, labels, label_smoothing=0.1)
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    (g,) = tl.autograd.grad(loss * 8.0, logits, retain_graph=True)
+    np.testing.assert_allclose(g.float().numpy(), 8 * exact.grad.numpy(), atol=2e-2)
+    loss.backward()
+    assert w.grad.dtype == tl.float32
+    with tl.autocast(tl.float16):
+        assert F.cross_entropy(F.linear(x, w), labels).dtype == tl.float32
+    assert F.cross_entropy(logits, labels).dtype == tl.bfloat16

@@ -279,3 +279,29 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     command = f"{sys.executable} -m tensorlite train --data digits --epochs 3 --out {tmp_path / 'run'}"
     done = subprocess.run(["bash", "-c", f"{command} | head -n 1; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
     assert done.returncode == 141 and done.stdout.count("\n") == 1 and not done.stderr
+
+
+# ---- CUDA in the report --------------------------------------------------------------------------------------------------
+
+def test_info_without_cuda(capsys: pytest.CaptureFixture[str]) -> None:
+    if tl.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert main(["info"]) == 0
+    assert re.search(r"CUDA\n  CuPy +.*; why CUDA is not used stands above\n", capsys.readouterr().out)
+
+
+def test_info_with_cuda(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from cuda_device import stand_in
+    monkeypatch.setenv("CUPY_CACHE_DIR", "/somewhere")
+    with stand_in() as backend:
+        assert main(["info"]) == 0
+        text = capsys.readouterr().out
+        for line in (r"driver +CUDA 13\.0; the runtime is CUDA 13\.0", r"cuBLASLt +\d+\.\d+\.\d+ \(/",
+                     r"compiled kernels +/somewhere", r"cuda:0 +NVIDIA H200, compute capability 9\.0, \d+\.\d of \d+\.\d GiB free", r"cupy +available"):
+            assert re.search(line, text), text
+        monkeypatch.setenv("TENSORLITE_CUBLASLT", "/nowhere/libcublasLt.so")   # what is broken is said, and stops nothing
+        monkeypatch.setattr(type(backend), "memory_stats", lambda *a: 1 / 0)
+        assert main(["info"]) == 0
+        text = capsys.readouterr().out
+        assert re.search(r"cuBLASLt +unknown: cuBLASLt cannot be loaded; install it with", text)
+        assert re.search(r"cuda:0 +unknown: division by zero", text)

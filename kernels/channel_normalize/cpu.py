@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from .._math import add_any_order, jit
+from .._normalization import running_moments as reference_running_moments
 from .._parallel import run
 from .reference import channel_normalize as reference
 
-__all__ = ["NARROW", "PARTS", "channel_normalize", "columns_of"]
+__all__ = ["NARROW", "NONE", "PARTS", "channel_normalize", "columns_of", "running_moments"]
 
 GRAIN = 400_000  # elements worth a thread: 80 us of work
 NARROW = 16      # elements of a channel that lie together, from which on a channel is done at once
 PARTS = 16       # ranges of rows, whatever the number of threads: the result does not depend on it
 ROWS = 32        # of a block: 64 KiB where there are 512 columns of float32
+NONE = {"f": np.empty(0, np.float32), "d": np.empty(0)}   # stands for a weight that is not there
 
 
 @jit(nogil=True)
@@ -118,11 +120,12 @@ def _apply(low: Any, high: Any, x: Any, lines: Any, out: Any) -> None:
 
 
 @jit
-def _columns(size: Any, width: Any, x: Any, w: Any, b: Any, eps: Any, center: Any, parts: Any, work: Any, mean: Any, var: Any,
-             lines: Any, out: Any) -> None:
+def _columns(size: Any, width: Any, count: Any, x: Any, w: Any, b: Any, eps: Any, center: Any, scratch: Any, stats: Any,
+             out: Any) -> None:
     """All in one call, for the sizes where a call from Python costs as much as the work."""
-    _moments(0, parts.shape[0], size, x, center, parts, work)
-    _join(x.shape[0], size, width, parts, w, b, eps, mean, var, lines)
+    parts, work, lines = scratch[: 2 * count].reshape((count, 2, -1)), scratch[2 * count : 4 * count], scratch[4 * count :]
+    _moments(0, count, size, x, center, parts, work.reshape((count, 2, -1)))
+    _join(x.shape[0], size, width, parts, w, b, eps, stats[0], stats[1], lines)
     _apply(0, x.shape[0], x, lines, out)
 
 
@@ -135,23 +138,53 @@ def columns_of(x: Any) -> tuple[int, int, int]:
 
 def channel_normalize(x: Any, w: Any, b: Any, *, eps: float, center: bool = True) -> Any:
     """See :func:`.reference.channel_normalize`; what is not all float32 or all float64, or empty, is left to it."""
-    if x.dtype.char not in "fd" or not x.size or any(a is not None and a.dtype != x.dtype for a in (w, b)):
+    dtype = x.dtype
+    if dtype.char not in "fd" or not x.size or (w is not None and w.dtype != dtype) or (b is not None and b.dtype != dtype):
         return reference(np, x, w, b, eps=eps, center=center)
     n, c = x.shape[:2]
-    none, out, (width, size, count) = np.empty(0, x.dtype), np.empty(x.shape, x.dtype), columns_of(x)
-    w, b = (none if a is None else np.ascontiguousarray(a) for a in (w, b))
-    mean, var = np.empty(c, x.dtype), np.empty(c, x.dtype)
+    out, stats, (width, size, count) = np.empty(x.shape, dtype), np.empty((2, c), dtype), columns_of(x)
+    w, b = (NONE[dtype.char] if a is None else np.ascontiguousarray(a) for a in (w, b))
     x, eps = np.ascontiguousarray(x), float(eps)
     if width >= NARROW:
         x, result = x.reshape(n, c, width), out.reshape(n, c, width)
-        run(_planes, c, max(1, GRAIN // (n * width)), x, w, b, eps, center, result, mean, var)
-        return out, mean, var
-    x, result, m = x.reshape(n, -1), out.reshape(n, -1), c * width
-    parts, work, lines = np.zeros((count, 2, m), x.dtype), np.empty((count, 2, m), x.dtype), np.empty((3, m), x.dtype)
-    if x.size < 2 * GRAIN:
-        _columns(size, width, x, w, b, eps, center, parts, work, mean, var, lines, result)
+        run(_planes, c, max(1, GRAIN // (n * width)), x, w, b, eps, center, result, stats[0], stats[1])
+        return out, stats[0], stats[1]
+    m = c * width
+    if x.ndim != 2:
+        x, result = x.reshape(n, m), out.reshape(n, m)
     else:
+        result = out
+    scratch = np.zeros((4 * count + 3, m), dtype)
+    if x.size < 2 * GRAIN:
+        _columns(size, width, count, x, w, b, eps, center, scratch, stats, result)
+    else:
+        parts, work = (scratch[2 * count * k : 2 * count * (k + 1)].reshape(count, 2, m) for k in range(2))
         run(_moments, count, max(1, GRAIN // (size * m)), size, x, center, parts, work)
-        _join(n, size, width, parts, w, b, eps, mean, var, lines)
-        run(_apply, n, max(1, GRAIN // m), x, lines, result)
-    return out, mean, var
+        _join(n, size, width, parts, w, b, eps, stats[0], stats[1], scratch[4 * count :])
+        run(_apply, n, max(1, GRAIN // m), x, scratch[4 * count :], result)
+    return out, stats[0], stats[1]
+
+
+@jit
+def _follow(mean: Any, var: Any, running_mean: Any, running_var: Any, counter: Any, momentum: Any, correction: Any) -> None:
+    T = mean.dtype.type
+    fraction = T(momentum)
+    if momentum < 0:
+        fraction = T(1) / T(1 + counter[()])
+    for i in range(running_mean.size):
+        running_mean[i] = running_mean[i] * (T(1) - fraction) + mean[i] * fraction
+    for i in range(running_var.size):
+        running_var[i] = running_var[i] * (T(1) - fraction) + var[i] * T(correction) * fraction
+    counter[()] += 1
+
+
+def running_moments(mean: Any, var: Any, running_mean: Any, running_var: Any, counter: Any, *, momentum: float | None,
+                    correction: float) -> Any:
+    """See :func:`~tensorlite.kernels._normalization.running_moments`; what is not all there and of one type is left to it."""
+    if (counter is None or counter.dtype.char not in "lq" or mean.dtype.char not in "fd"
+            or any(a is None or a.dtype != mean.dtype or not a.flags.c_contiguous for a in (running_mean, running_var))):
+        options: dict[str, Any] = {"momentum": momentum, "correction": correction}
+        return reference_running_moments(np, mean, var, running_mean, running_var, counter, **options)
+    momentum = -1.0 if momentum is None else float(momentum)
+    _follow(mean.reshape(-1), var.reshape(-1), running_mean, running_var, counter, momentum, float(correction))
+    return mean

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._math import add_any_order, jit
 from .._parallel import run
-from ..channel_normalize.cpu import NARROW, columns_of
+from ..channel_normalize.cpu import NARROW, NONE, columns_of
 from .reference import channel_normalize_grad as reference
 
 __all__ = ["channel_normalize_grad"]
@@ -17,7 +17,8 @@ ROWS = 32        # summed on their own first, so that many rows lose no digits
 
 
 @jit(nogil=True)
-def _planes(low: Any, high: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, eps: Any, center: Any, out: Any, sums: Any) -> None:
+def _planes(low: Any, high: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, eps: Any, center: Any, out: Any, gw: Any,
+            gb: Any) -> None:
     T, n, m = x.dtype.type, x.shape[0], x.shape[2]
     count = T(n) * T(m)
     for c in range(low, high):
@@ -30,12 +31,18 @@ def _planes(low: Any, high: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, ep
                 other = add_any_order(other, g[i, c, j] * (x[i, c, j] - middle))
             one, two = one + own, two + other
         two *= r
-        sums[0, c], sums[1, c] = two, one
+        gw[c], gb[c] = two, one
         one, two = one / count if center else T(0), two / count * r
         scale = r * w[c] if w.size else r
         for i in range(n):
             for j in range(m):
                 out[i, c, j] = (g[i, c, j] - one - (x[i, c, j] - middle) * two) * scale
+
+
+@jit
+def _spread(a: Any, width: Any, line: Any) -> None:
+    for j in range(line.size):
+        line[j] = a[j // width]
 
 
 @jit(nogil=True)
@@ -63,7 +70,7 @@ def _sums(low: Any, high: Any, size: Any, g: Any, x: Any, middle: Any, parts: An
 
 
 @jit
-def _join(n: Any, width: Any, parts: Any, w: Any, var: Any, eps: Any, center: Any, sums: Any, lines: Any) -> None:
+def _join(n: Any, width: Any, parts: Any, w: Any, var: Any, eps: Any, center: Any, gw: Any, gb: Any, lines: Any) -> None:
     """The channels' sums, and what the gradient takes of each column."""
     T = parts.dtype.type
     count = T(n) * T(width)
@@ -74,7 +81,7 @@ def _join(n: Any, width: Any, parts: Any, w: Any, var: Any, eps: Any, center: An
                 one, two = one + parts[p, 1, j], two + parts[p, 0, j]
         r = T(1) / np.sqrt(var[c] + T(eps))
         two *= r
-        sums[0, c], sums[1, c] = two, one
+        gw[c], gb[c] = two, one
         for j in range(c * width, (c + 1) * width):
             lines[1, j] = one / count if center else T(0)
             lines[2, j] = two / count * r
@@ -90,34 +97,40 @@ def _apply(low: Any, high: Any, g: Any, x: Any, lines: Any, out: Any) -> None:
 
 
 @jit
-def _columns(size: Any, width: Any, g: Any, x: Any, w: Any, var: Any, eps: Any, center: Any, parts: Any, work: Any, sums: Any,
-             lines: Any, out: Any) -> None:
+def _columns(size: Any, width: Any, count: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, eps: Any, center: Any, scratch: Any,
+             gw: Any, gb: Any, out: Any) -> None:
     """All in one call, for the sizes where a call from Python costs as much as the work."""
-    _sums(0, parts.shape[0], size, g, x, lines[0], parts, work)
-    _join(x.shape[0], width, parts, w, var, eps, center, sums, lines)
+    parts, work, lines = scratch[: 2 * count].reshape((count, 2, -1)), scratch[2 * count : 4 * count], scratch[4 * count :]
+    _spread(mean, width, lines[0])
+    _sums(0, count, size, g, x, lines[0], parts, work.reshape((count, 2, -1)))
+    _join(x.shape[0], width, parts, w, var, eps, center, gw, gb, lines)
     _apply(0, x.shape[0], g, x, lines, out)
 
 
 def channel_normalize_grad(g: Any, x: Any, w: Any, mean: Any, var: Any, *, eps: float, center: bool = True) -> Any:
     """See :func:`.reference.channel_normalize_grad`; what is not all float32 or all float64, or empty, is left to it."""
-    if x.dtype.char not in "fd" or not x.size or any(a is not None and a.dtype != x.dtype for a in (g, w, mean, var)):
+    dtype = x.dtype
+    if dtype.char not in "fd" or not x.size or any(a is not None and a.dtype != dtype for a in (g, w, mean, var)):
         return reference(np, g, x, w, mean, var, eps=eps, center=center)
     n, c = x.shape[:2]
-    out, sums, (width, size, count) = np.empty(x.shape, x.dtype), np.empty((2, c), x.dtype), columns_of(x)
-    weight = np.empty(0, x.dtype) if w is None else np.ascontiguousarray(w)
-    g, x, eps = np.ascontiguousarray(g), np.ascontiguousarray(x), float(eps)
+    out, gw, gb, (width, size, count) = np.empty(x.shape, dtype), np.empty(c, dtype), np.empty(c, dtype), columns_of(x)
+    weight = NONE[dtype.char] if w is None else np.ascontiguousarray(w)
+    g, x, eps, result = np.ascontiguousarray(g), np.ascontiguousarray(x), float(eps), out
     if width >= NARROW:
         g, x, result = (a.reshape(n, c, width) for a in (g, x, out))
-        run(_planes, c, max(1, GRAIN // (n * width)), g, x, weight, mean, var, eps, center, result, sums)
+        run(_planes, c, max(1, GRAIN // (n * width)), g, x, weight, mean, var, eps, center, result, gw, gb)
     else:
         m = c * width
-        g, x, result = (a.reshape(n, m) for a in (g, x, out))
-        parts, work, lines = np.zeros((count, 2, m), x.dtype), np.empty((count, 2, m), x.dtype), np.empty((4, m), x.dtype)
-        lines[0] = mean if width == 1 else np.repeat(mean, width)
+        if x.ndim != 2:
+            g, x, result = (a.reshape(n, m) for a in (g, x, out))
+        scratch = np.zeros((4 * count + 4, m), dtype)
         if x.size < 2 * GRAIN:
-            _columns(size, width, g, x, weight, var, eps, center, parts, work, sums, lines, result)
+            _columns(size, width, count, g, x, weight, mean, var, eps, center, scratch, gw, gb, result)
         else:
+            parts, work = (scratch[2 * count * k : 2 * count * (k + 1)].reshape(count, 2, m) for k in range(2))
+            lines = scratch[4 * count :]
+            _spread(mean, width, lines[0])
             run(_sums, count, max(1, GRAIN // (size * m)), size, g, x, lines[0], parts, work)
-            _join(n, width, parts, weight, var, eps, center, sums, lines)
+            _join(n, width, parts, weight, var, eps, center, gw, gb, lines)
             run(_apply, n, max(1, GRAIN // m), g, x, lines, result)
-    return (out,) if w is None else (out, sums[0], sums[1])
+    return (out,) if w is None else (out, gw, gb)

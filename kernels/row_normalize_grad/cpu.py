@@ -62,5 +62,4 @@ def row_normalize_grad(g: Any, x: Any, w: Any, mean: Any, var: Any, *, eps: floa
         out.reshape(n, m), sums)
     if w is None:
         return (out,)
-    gw, gb = np.add.reduce(sums, 0) if parts > 1 else sums[0]
-    return out, gw, gb
+    return out, np.add.reduce(sums[:, 0], 0), np.add.reduce(sums[:, 1], 0)

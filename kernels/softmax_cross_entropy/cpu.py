@@ -211,7 +211,7 @@ _NO_GRAD = {dtype: np.empty((0, 0), dtype) for dtype in _EMPTY}
 
 def softmax_cross_entropy(
     logits: Any, labels: Any, *, ignore_index: int = -100, label_smoothing: float = 0.0, weight: Any = None,
-    reduction: str = "mean", want_grad: bool = True,
+    reduction: str = "mean", want_grad: bool = True, wide: bool = False,
 ) -> tuple[Any, Any]:
     """See :func:`.reference.softmax_cross_entropy`; dtypes other than float16, float32 and float64 are left to it."""
     dtype = logits.dtype
@@ -231,12 +231,13 @@ def softmax_cross_entropy(
     if dtype not in _EMPTY or labels.dtype.kind not in "iu" or logits.shape[1] == 0:
         options: dict[str, Any] = {
             "ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction, "want_grad": want_grad,
+            "wide": wide,
         }  # fmt: skip
         if dtype != np.float16:
             return reference(np, logits, labels, weight=weight, **options)
         w = None if weight is None else weight.astype(np.float32)
         loss, grad = softmax_cross_entropy(logits.astype(np.float32), labels, weight=w, **options)
-        return loss.astype(np.float16), None if grad is None else grad.astype(np.float16)
+        return loss if wide else loss.astype(np.float16), None if grad is None else grad.astype(np.float16)
     x = np.ascontiguousarray(logits)
     t = np.ascontiguousarray(labels, np.int64)
     w = _EMPTY[dtype] if weight is None else np.ascontiguousarray(weight, dtype)

@@ -96,7 +96,7 @@ def launch(item: int, n: int, c: int, variant: str | None, multiprocessors: int,
 
 def softmax_cross_entropy(
     runtime: Runtime, logits: Any, labels: Any, *, ignore_index: int = -100, label_smoothing: float = 0.0, weight: Any = None,
-    reduction: str = "mean", want_grad: bool = True, variant: str | None = None,
+    reduction: str = "mean", want_grad: bool = True, wide: bool = False, variant: str | None = None,
 ) -> tuple[Any, Any]:
     """See :func:`.reference.softmax_cross_entropy`; dtypes other than float16, bfloat16, float32 and float64 are left to it.
 
@@ -107,14 +107,14 @@ def softmax_cross_entropy(
     suffix, label_bytes = _SUFFIX[logits.dtype], _LABEL_BYTES.get(labels.dtype, 0)
     if suffix is None or labels.dtype.kind not in "iu":
         return reference(runtime.xp, logits, labels, ignore_index=ignore_index, label_smoothing=label_smoothing, weight=weight,
-                         reduction=reduction, want_grad=want_grad)
+                         reduction=reduction, want_grad=want_grad, wide=wide)
     (n, c), item, cupy = logits.shape, logits.dtype.itemsize, runtime.cupy
     name, grid, threads, shared, more = launch(item, n, c, variant, runtime.multiprocessors, runtime.shared_memory)
     logits = runtime.contiguous(logits)
     labels = runtime.contiguous(labels if label_bytes else labels.astype("int64"))
     if weight is not None:
         weight = runtime.contiguous(weight.astype("float64" if item == 8 else "float32", copy=False))
-    loss = cupy.empty((n,) if reduction == "none" else (), logits.dtype)
+    loss = cupy.empty((n,) if reduction == "none" else (), "float32" if wide and item == 2 else logits.dtype)
     grad = _beside(runtime, logits) if want_grad else None
     if n == 0 and reduction == "none":
         return loss, grad
@@ -122,7 +122,7 @@ def softmax_cross_entropy(
     scratch = _scratch(runtime) if reduction != "none" and (grid > 1 or counted) else 0
     args = (loss, 0 if grad is None else grad, scratch, logits, labels, 0 if weight is None else weight, int(counted),
             runtime.faults.pointer, KIND, n, c, label_bytes or 8, ignore_index, REDUCTIONS.index(reduction),
-            float(label_smoothing))
+            float(label_smoothing), int(wide))
     source = SOURCES[suffix]
     if counted:
         runtime.function(source, f"softmax_cross_entropy_count_{suffix}")(runtime.grid(n, 256, 8, 1), (256,), args)

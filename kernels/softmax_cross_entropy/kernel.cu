@@ -123,7 +123,8 @@ template <class A> struct constants { A scale, spread, weights; bool smooth; };
 
 template <class T> struct problem {
     typedef acc<T> A;
-    T *losses, *grad;     // one loss a row or one in all; null, or at an address that differs from that of logits by a multiple of 16
+    void* losses;         // one loss a row or one in all, of T or, where wide, of A
+    T* grad;              // null, or at an address that differs from that of logits by a multiple of 16
     double* scratch;      // ticket (zero before and after), sum of the labels' weights, each block's loss
     const T* logits;
     const void* labels;
@@ -131,6 +132,7 @@ template <class T> struct problem {
     i64 counted;          // whether scratch has the sum of the labels' weights
     i64 *fault, kind, n, c, label_bytes, ignore, reduction;
     double smoothing;
+    i64 wide;
 
     __device__ i64 label(i64 row) const {
         if (label_bytes == 8) return ((const i64*)labels)[row];
@@ -159,9 +161,13 @@ template <class T> struct problem {
     __device__ A factor(const running<A>& r, const target<A>& t, const constants<A>& s) const {
         return (t.hit + (s.smooth ? s.spread * s.weights : A(0))) * s.scale / r.sum;
     }
+    __device__ void store_loss(i64 at, A loss) const {
+        if (wide) ((A*)losses)[at] = loss;
+        else ((T*)losses)[at] = rounded<T>(loss);
+    }
     // A row's loss: to memory, or added to what this thread has
     __device__ double give(i64 row, A loss) const {
-        if (reduction == NONE) losses[row] = rounded<T>(loss);
+        if (reduction == NONE) store_loss(row, loss);
         return loss;
     }
 };
@@ -221,7 +227,7 @@ __device__ inline bool grid_sum(double& sum, double* scratch) {
     return true;
 }
 template <class T> __device__ void finish(const problem<T>& p, double sum, double scale) {
-    if (p.reduction != NONE && grid_sum(sum, p.scratch) && threadIdx.x == 0) p.losses[0] = rounded<T>((acc<T>)(sum * scale));
+    if (p.reduction != NONE && grid_sum(sum, p.scratch) && threadIdx.x == 0) p.store_loss(0, (acc<T>)(sum * scale));
 }
 
 // Take some packs of a row into the running numbers, with one change of the maximum
@@ -575,9 +581,9 @@ template <class T> __device__ void two_pass(const problem<T>& p) {
 // ---- entry points -----------------------------------------------------------------------------------------------------------
 
 #define PARAMETERS(T)                                                                                                       \
-    T *losses, T *grad, double *scratch, const T *logits, const void *labels, const acc<T> *weight, i64 counted, i64 *fault, \
-        i64 kind, i64 n, i64 c, i64 label_bytes, i64 ignore, i64 reduction, double smoothing
-#define PROBLEM {losses, grad, scratch, logits, labels, weight, counted, fault, kind, n, c, label_bytes, ignore, reduction, smoothing}
+    void *losses, T *grad, double *scratch, const T *logits, const void *labels, const acc<T> *weight, i64 counted, i64 *fault, \
+        i64 kind, i64 n, i64 c, i64 label_bytes, i64 ignore, i64 reduction, double smoothing, i64 wide
+#define PROBLEM {losses, grad, scratch, logits, labels, weight, counted, fault, kind, n, c, label_bytes, ignore, reduction, smoothing, wide}
 
 // The numbers of threads are those of cuda.py; with more, values would not fit in the registers.
 #define ENTRY(suffix, T)                                                                                                    \

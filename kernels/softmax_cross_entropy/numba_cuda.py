@@ -165,7 +165,7 @@ KERNELS = {"f32": _kernels("f32", np.float32), "f64": _kernels("f64", np.float64
 
 def softmax_cross_entropy(
     runtime: Runtime, logits: Any, labels: Any, *, ignore_index: int = -100, label_smoothing: float = 0.0, weight: Any = None,
-    reduction: str = "mean", want_grad: bool = True, variant: str | None = None,
+    reduction: str = "mean", want_grad: bool = True, wide: bool = False, variant: str | None = None,
 ) -> tuple[Any, Any]:
     """See :func:`.cuda.softmax_cross_entropy`, to which other dtypes than float32 and float64, smoothing and weights are left.
 
@@ -174,7 +174,7 @@ def softmax_cross_entropy(
     kernels = KERNELS.get(SUFFIX.get(logits.dtype.name, ""))
     if kernels is None or label_smoothing or weight is not None or labels.dtype.kind not in "iu" or 0 in logits.shape:
         return cuda_version(runtime, logits, labels, ignore_index=ignore_index, label_smoothing=label_smoothing, weight=weight,
-                            reduction=reduction, want_grad=want_grad)
+                            reduction=reduction, want_grad=want_grad, wide=wide)
     check(logits, labels, label_smoothing, weight, reduction)
     (n, c), cupy, mean = logits.shape, runtime.cupy, int(reduction == "mean")
     row = c * logits.dtype.itemsize

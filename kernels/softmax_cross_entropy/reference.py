@@ -36,7 +36,7 @@ def check(logits: Any, labels: Any, label_smoothing: float, weight: Any, reducti
 
 def softmax_cross_entropy(
     xp: Any, logits: Any, labels: Any, *, ignore_index: int = -100, label_smoothing: float = 0.0, weight: Any = None,
-    reduction: str = "mean", want_grad: bool = True,
+    reduction: str = "mean", want_grad: bool = True, wide: bool = False,
 ) -> tuple[Any, Any]:
     r"""Cross-entropy of integer labels ``t`` with the softmax of ``logits`` ``z``, and its gradient.
 
@@ -51,13 +51,13 @@ def softmax_cross_entropy(
     ----------
     logits: (N, C) floating; float16 is computed in float32. labels: (N,) of any integer dtype. weight: (C,) or None.
     reduction: "none", "mean" or "sum".
-    want_grad: whether to return the gradient.
+    want_grad: whether to return the gradient. wide: of float16 and bfloat16, whether the loss is float32.
 
     Returns
     -------
     ``(loss, grad)``: loss (N,) for "none", else 0-d; grad (N, C), or None. ``grad[i]`` is the derivative of ``loss[i]``
     ("none") or of the reduced loss by ``logits[i]``, the mean's division included, so that for an incoming gradient of 1
-    it is the finished product. Both have the dtype of logits.
+    it is the finished product. Both have the dtype of logits (but see ``wide``).
 
     Raises
     ------
@@ -105,4 +105,4 @@ def softmax_cross_entropy(
         grad = xp.astype(grad, dtype)
     if reduction != "none":
         loss = xp.sum(loss) * scale
-    return xp.astype(loss, dtype), grad
+    return xp.astype(loss, z.dtype if wide else dtype), grad

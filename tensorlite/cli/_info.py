@@ -4,6 +4,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 PIP = {
@@ -16,6 +18,7 @@ USE = {
     "numba": "fused CPU kernels", "safetensors": "saving, checkpoints", "rich": "live progress", "matplotlib": "curves",
     "ml_dtypes": "bfloat16", "threadpoolctl": "BLAS threads in this report", "array_api_strict": "tests",
 }
+CUPY = ("cupy-cuda13x", "cupy-cuda12x", "cupy")   # the distributions that hold CuPy
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -51,6 +54,7 @@ def collect() -> dict[str, Any]:
         "system": {"platform": platform.platform(), "python": sys.executable, "cpus": _cpus()},
         "packages": {name: _version(name) for name in PIP},
         "backends": backends_found,
+        "cuda": _cuda(),
         "devices": [d for name, b in backends._by_name.items() if backends_found[name] == "available" for d in b.devices],
         "blas": _blas(),
         "threads": {name: os.environ[name] for name in THREADS if name in os.environ},
@@ -69,6 +73,42 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _cuda() -> dict[str, Any]:
+    """CuPy and, where CUDA can be used, versions, libraries and devices. Why it cannot stands with the backends."""
+    from tensorlite import backends, cuda
+    found: dict[str, Any] = {"cupy": next((f"{name} {version}" for name in CUPY if (version := _version(name))), None)}
+    backend: Any = backends._by_name.get("cupy")
+    if backend is None:
+        return found
+    runtime = backend.cupy.cuda.runtime
+    return {
+        **found,
+        "driver": _asked(lambda: "{}.{}".format(*divmod(runtime.driverGetVersion() // 10, 100))),
+        "runtime": _asked(lambda: "{}.{}".format(*divmod(runtime.runtimeGetVersion() // 10, 100))),
+        "cublaslt": _asked(lambda: _cublaslt(runtime.runtimeGetVersion() // 1000)),
+        "bfloat16": "bfloat16" in backend.capabilities,
+        "kernel_cache": os.environ.get("CUPY_CACHE_DIR") or str(Path.home() / ".cupy" / "kernel_cache"),
+        "devices": [_asked(lambda n=n: {   # type: ignore[misc]
+            "name": cuda.get_device_name(n), "capability": "{}.{}".format(*cuda.get_device_capability(n)),
+            **dict(zip(("free", "total"), cuda.mem_get_info(n)))}) for n in range(backend.count)],
+    }
+
+
+def _cublaslt(cuda: int) -> str:
+    from tensorlite.backends import _cublaslt_library
+    library = _cublaslt_library.load(_cublaslt_library.candidates(cuda))
+    major, rest = divmod(library.version, 10000)
+    return f"{major}.{rest // 100}.{rest % 100} ({library.path})"
+
+
+def _asked(question: Callable[[], Any]) -> Any:
+    """The answer, or what the driver or a library said instead: the report is for those whose installation is broken."""
+    try:
+        return question()
+    except Exception as error:
+        return f"unknown: {error}"
 
 
 def _blas() -> dict[str, Any]:
@@ -96,12 +136,27 @@ def _data() -> dict[str, Any]:
             "mnist": found if all(paths) else None, "mnist_missing": [s for s, p in zip(stems, paths) if p is None]}
 
 
+def _cuda_lines(cuda: dict[str, Any]) -> list[str]:
+    if "driver" not in cuda:
+        return [f"  CuPy               {cuda['cupy'] or 'missing'}; why CUDA is not used stands above"]
+    lines = [f"  CuPy               {cuda['cupy'] or 'of a distribution that pip does not know'}",
+             f"  driver             CUDA {cuda['driver']}; the runtime is CUDA {cuda['runtime']}",
+             f"  cuBLASLt           {cuda['cublaslt']}",
+             f"  bfloat16           {'yes' if cuda['bfloat16'] else 'no (needs CuPy 14 and ml_dtypes)'}",
+             f"  compiled kernels   {cuda['kernel_cache']} (CUPY_CACHE_DIR)"]
+    for number, device in enumerate(cuda["devices"]):
+        lines.append(f"  {f'cuda:{number}':<18} " + (device if isinstance(device, str) else (
+            f"{device['name']}, compute capability {device['capability']}, "
+            f"{device['free'] / 2**30:.1f} of {device['total'] / 2**30:.1f} GiB free")))
+    return lines
+
+
 def _lines(report: dict[str, Any]) -> list[str]:
     versions, system, blas, data = (report[k] for k in ("versions", "system", "blas", "data"))
     lines = ["  ".join(f"{name} {version}" for name, version in versions.items()),
              f"{system['platform']}, {system['cpus']} CPUs, {system['python']}", "", "backends"]
     lines += [f"  {name:<18} {state}" for name, state in report["backends"].items()]
-    lines += [f"  devices: {', '.join(report['devices'])}", "", "packages"]
+    lines += [f"  devices: {', '.join(report['devices'])}", "", "CUDA", *_cuda_lines(report["cuda"]), "", "packages"]
     lines += [f"  {name:<18} {version or 'missing'}" + ("" if version else f" ({USE[name]}); get it with: {PIP[name]}")
               for name, version in report["packages"].items()]
     lines += ["", "BLAS and threads", "  " + ", ".join(f"{k} {v}" for k, v in blas.items())]

@@ -43,10 +43,11 @@ def _same_shape(name: str, input: Array, target: Array) -> None:
 # ---- softmax cross-entropy of class labels ---------------------------------------------------------------------------
 # The forward gives the gradient too, already divided by the mean's count: where the cotangent is 1 it is the finished answer.
 
-def _fused(xp: Any, logits: Any, labels: Any, weight: Any, *, ignore_index: int, label_smoothing: float, reduction: str) -> Any:
+def _fused(xp: Any, logits: Any, labels: Any, weight: Any, *, ignore_index: int, label_smoothing: float, reduction: str,
+           wide: bool = False) -> Any:
     try:
         return _reference(xp, logits, labels, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing,
-                          reduction=reduction)
+                          reduction=reduction, wide=wide)
     except IndexError as error:   # the kernel's own words say it all
         raise OutOfRangeError(str(error)) from None
     except ValueError as error:
@@ -54,8 +55,9 @@ def _fused(xp: Any, logits: Any, labels: Any, weight: Any, *, ignore_index: int,
 
 
 def _loss_alone(xp: Any, logits: Any, labels: Any, weight: Any, *, ignore_index: int, label_smoothing: float,
-                reduction: str) -> Any:
-    return _fused(xp, logits, labels, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction)[0]
+                reduction: str, wide: bool = False) -> Any:
+    return _fused(xp, logits, labels, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction,
+                  wide=wide)[0]
 
 
 softmax_cross_entropy_p = primitive("softmax_cross_entropy", _fused, outputs=2, visible=1)
@@ -149,8 +151,9 @@ def cross_entropy(input: Array, target: Array, weight: Array | None = None, *, i
     # the everyday case, unchecked
     if KIND.get(input.__class__) is EVERYDAY and KIND.get(target.__class__) is EVERYDAY and input.tracked:
         labels = target.value
+        state = current()
         if (labels.ndim == 1 and input.value.ndim == 2 and getattr(labels.dtype, "kind", "?") in "iu"
-                and not current().record_from):
+                and not state.record_from and state.autocast is None):
             return softmax_cross_entropy_p(input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing,
                                            reduction=reduction)
     kind = _dtypes.kind(target.dtype) if hasattr(target, "dtype") else "?"
@@ -169,6 +172,8 @@ def cross_entropy(input: Array, target: Array, weight: Array | None = None, *, i
                          f"{tuple(input.shape)}, and this has shape {tuple(target.shape)}")
     rows, labels = _rows_of("cross_entropy", input, target)
     options = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction}
+    if current().autocast is not None and str(input.dtype) == "bfloat16":
+        options["wide"] = True   # the logits stay as they are, the loss is float32
     if _recording(input):
         loss = softmax_cross_entropy_p(rows, labels, weight, **options)
     else:

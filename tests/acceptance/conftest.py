@@ -1,30 +1,27 @@
-"""Devices that are there, and the examples' definitions."""
+"""Devices, and the examples' definitions."""
 from __future__ import annotations
 
 import runpy
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cuda_device import real, stand_in
 
-from tensorlite.backends import backend_for_device
-from tensorlite.errors import TensorliteError
+import tensorlite as tl
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-def _devices() -> list[Any]:
-    try:
-        backend_for_device("cuda")
-    except TensorliteError:
-        return ["cpu"]
-    return ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
-
-
-@pytest.fixture(params=_devices())
-def device(request: pytest.FixtureRequest) -> str:
-    """Every device there is."""
-    return str(request.param)
+@pytest.fixture(params=["cpu", "stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """``"cpu"``; ``"cuda"`` on the stand-in for CuPy; ``"cuda"`` on a GPU."""
+    if request.param == "gpu" and not real():
+        pytest.skip(tl.backends()["cupy"])
+    with stand_in() if request.param == "stand-in" else nullcontext():
+        yield "cpu" if request.param == "cpu" else "cuda"
 
 
 @pytest.fixture

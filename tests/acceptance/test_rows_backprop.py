@@ -162,19 +162,33 @@ def test_row_19_caffe_sigmoid(example: Any, device: str) -> None:
     values = RNG.normal(size=(3, 4))
     s = 1 / (1 + np.exp(-values))
     top_diff = RNG.normal(size=(3, 4))
-    bottom, top = [{"data": values, "diff": np.zeros((3, 4))}], [{"data": np.zeros((3, 4)), "diff": top_diff}]
+    bottom, top = [{"data": there(values, device), "diff": there(np.zeros((3, 4)), device)}], [
+        {"data": there(np.zeros((3, 4)), device), "diff": there(top_diff, device)}]
     layer = classes["SigmoidLayer"]()
     layer.forward(bottom, top)
     layer.backward(top, [False], bottom)
-    assert not bottom[0]["diff"].any()
+    assert not bottom[0]["diff"].any().item()
     layer.backward(top, [True], bottom)
 
     x = tl.tensor(values, device=device, requires_grad=True)
     y = classes["Sigmoid"].apply(x)
+    assert y.device.startswith(device)
     y.backward(tl.tensor(top_diff, device=device))
-    np.testing.assert_allclose(y.detach().cpu().numpy(), s, rtol=1e-14)
-    for found in (x.grad.cpu().numpy(), bottom[0]["diff"]):
+    for found in (y.detach().numpy(), top[0]["data"].numpy()):
+        np.testing.assert_allclose(found, s, rtol=1e-14)
+    for found in (x.grad.numpy(), bottom[0]["diff"].numpy()):
         np.testing.assert_allclose(found, top_diff * s * (1 - s), rtol=1e-13)
+    for name in ("sigmoid_forward", "sigmoid_backward"):
+        kernel = classes[name]
+        kernel.check(*[values, s][:len(kernel.arguments)], device=device)
+    array = there(values, device).value   # the layer takes arrays too, as Caffe's blobs are
+    blob = [{"data": array.copy(), "diff": array.copy()}]
+    layer.forward([{"data": array}], blob)
+    np.testing.assert_allclose(tl.asarray(blob[0]["data"]).numpy(), s, rtol=1e-14)
+
+
+def there(array: np.ndarray, device: str) -> Any:
+    return tl.tensor(array, device=device)
 
 
 def test_row_19_needs_input_grad() -> None:

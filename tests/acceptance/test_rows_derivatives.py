@@ -2,6 +2,10 @@
 from __future__ import annotations
 
 import math
+import re
+import runpy
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,7 @@ from tensorlite import nn, optim
 from tensorlite.nn import functional as F
 from tensorlite.train import accuracy
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 LOGITS = [[1.01, 1.2], [12.5, 0.02], [0.23, 1.35]]
 
 
@@ -37,6 +42,19 @@ def test_row_01_training_loop(device: str) -> None:
     losses = trained(device)
     assert losses[-1] < 0.1 < losses[0]
     assert losses == pytest.approx(trained("cpu"), rel=1e-2, abs=1e-4)
+
+
+def test_row_01_the_same_script(device: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """``examples/train_mlp.py`` on each device: the same batches, the same weights at first, the same accuracy but for rounding."""
+    printed = []
+    for where in ("cpu", device):
+        monkeypatch.setattr(sys, "argv", ["train_mlp.py", "--quick", where])
+        runpy.run_path(str(EXAMPLES / "train_mlp.py"), run_name="__main__")
+        printed.append(re.findall(r"loss ([\d.]+)  test accuracy ([\d.]+)%", capsys.readouterr().out))
+    assert len(printed[0]) == 3 and float(printed[0][-1][1]) > 90
+    for (loss, accurate), (other_loss, other_accurate) in zip(*printed):
+        assert float(other_loss) == pytest.approx(float(loss), rel=0.02, abs=2e-3)
+        assert float(other_accurate) == pytest.approx(float(accurate), abs=0.6)   # of 359 samples, two may fall elsewhere
 
 
 @pytest.mark.parametrize("dtype", [tl.float32, tl.float64], ids=str)
