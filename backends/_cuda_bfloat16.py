@@ -1,5 +1,5 @@
-"""bfloat16 in CuPy 14, which has few functions for it and makes float32 of it in others: such operations run in float32 here, and round
-once, at the end. The fused kernels take it as it is."""
+"""bfloat16 in CuPy 14, which has few functions for it and makes float32 of it in others: such operations run in float32 here, and
+round once, at the end. The fused kernels take it as it is."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -8,7 +8,8 @@ from typing import Any
 ROUNDED_ONCE = frozenset({
     "argmax", "argmin", "argsort", "argtopk", "bincount", "clip", "cumprod", "cumsum", "einsum", "erfinv", "exp_base", "hardtanh",
     "log_softmax", "log_softmax_grad", "logsumexp", "logsumexp_weights", "max", "mean", "min", "pow_scalar", "prod", "round",
-    "searchsorted", "shares", "softmax", "softmax_grad", "sort", "std", "sum", "tril", "triu", "var", "vecdot", "vector_norm", "where",
+    "searchsorted", "shares", "softmax", "softmax_grad", "sort", "std", "sum", "tril", "triu", "var", "vecdot", "vector_norm",
+    "where",
 })
 
 

@@ -27,8 +27,8 @@ _DTYPES = {"bool": np.bool_, **{name: getattr(np, name) for name in (
 class Namespace:
     """The namespace of one device, or (``device`` None) of whichever is current.
 
-    ``cupy``: the module. ``checked``: ``checked(indices, axis, shape, op)`` returns integer indices into an axis of that shape, and
-    has those that are out of range reported; CuPy itself wraps them silently.
+    ``cupy``: the module. ``checked``: ``checked(indices, axis, shape, op)`` returns integer indices into an axis of that shape,
+    and has those that are out of range reported; CuPy itself wraps them silently.
     """
 
     def __init__(self, cupy: Any, device: int | None, checked: Callable[..., Any]) -> None:

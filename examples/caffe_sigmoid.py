@@ -1,7 +1,7 @@
 """Caffe's sigmoid layer: bottom and top blobs, Forward and Backward for a device, propagate_down; here as an autograd.Function.
 
-Caffe has a .cpp and a .cu file and a CPU_ONLY build. Here a kernel's reference is what the one holds, its C++ what the other does;
-each tensor's device says which runs, and nothing of CUDA is imported until a CUDA tensor is made. ``cuda`` as an argument makes one.
+Caffe has a .cpp and a .cu file and a CPU_ONLY build. Here a kernel's reference is what the one holds, its C++ what the other
+does; a tensor's device says which runs, and nothing of CUDA is imported until a CUDA tensor is made (by the argument ``cuda``).
 """
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class SigmoidLayer:
 if __name__ == "__main__":
     device = next((a for a in sys.argv[1:] if a in ("cpu", "cuda")), "cpu")
     values = tl.linspace(-3, 3, 7, dtype=tl.float64, device=device)
-    bottom, top = [{"data": values, "diff": tl.zeros_like(values)}], [{"data": tl.zeros_like(values), "diff": tl.ones_like(values)}]
+    bottom = [{"data": values, "diff": tl.zeros_like(values)}]
+    top = [{"data": tl.zeros_like(values), "diff": tl.ones_like(values)}]
     layer = SigmoidLayer()
     layer.forward(bottom, top)
     layer.backward(top, [True], bottom)

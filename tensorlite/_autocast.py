@@ -28,8 +28,8 @@ def _watch_nothing(op: Any, implementation: Any) -> Any:
 
 
 class _Caster:
-    """Arguments in the dtype that an operation is to run in. A parameter is cast once for all its uses, until something is written
-    in place (an optimizer's step)."""
+    """Arguments in the dtype that an operation is to run in. A parameter is cast once for all its uses, until something is
+    written in place (an optimizer's step)."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
@@ -50,7 +50,7 @@ class _Caster:
         dtype = tensor.dtype
         if not low:
             return cast_p(tensor, dtype=_dtypes.float32) if dtype == _dtypes.float16 or dtype.name == "bfloat16" else tensor
-        if dtype not in (_dtypes.float32, _dtypes.float16) and dtype.name != "bfloat16" or dtype == self.dtype:
+        if (dtype not in (_dtypes.float32, _dtypes.float16) and dtype.name != "bfloat16") or dtype == self.dtype:
             return tensor
         if not tensor.tracked or tensor.node is not None or tensor.level:
             return cast_p(tensor, dtype=self.dtype)

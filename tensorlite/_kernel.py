@@ -36,7 +36,7 @@ class kernel(Kernel):
 
     Parameters
     ----------
-    name: a name that no operation and no kernel has; a module that runs again redefines its own.
+    name: a name that no operation and no kernel has; a file or module that runs again redefines its own.
     reference: ``reference(xp, *arrays, **options)``: the definition, in the array API standard's functions of ``xp``. Arrays are
         positional (a default may be None), options keyword-only.
     formula: for an elementwise operation, all versions in one: an expression such as ``"x * tanh(log1p(exp(x)))"``, with
@@ -348,7 +348,7 @@ def _where(name: str) -> tuple[str, str, int]:
     known = kernels._registered.get(name)
     if isinstance(known, kernel):
         theirs, file, line = known._defined
-        if theirs != module:
+        if theirs != module and file != place[0]:
             raise KernelError(f"kernel {name!r} is defined at {file}:{line} by module {theirs}; choose another name")
         if file == place[0] and line != place[1]:
             warnings.warn(f"kernel {name!r} is defined at {file}:{line} and again at line {place[1]}, which counts", stacklevel=3)

@@ -1,4 +1,4 @@
-"""The CUDA devices: whether there are any, which is current, their memory, streams and settings. CuPy is imported when first asked."""
+"""The CUDA devices: which there are, which is current, their memory, streams, settings. CuPy is imported when first asked."""
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
@@ -125,13 +125,14 @@ def Stream(*, non_blocking: bool = True) -> Any:
 
 
 def Event(*, enable_timing: bool = False) -> Any:
-    """A mark in a stream: ``record(stream)``, ``synchronize()``, ``done``; a stream's ``wait_event(event)`` waits for it on the device."""
+    """A mark in a stream: ``record(stream)``, ``synchronize()``, ``done``; a stream's ``wait_event(event)`` waits for it on the
+    device."""
     return _backend().cupy.cuda.Event(disable_timing=not enable_timing)
 
 
 def stream(stream: Any) -> AbstractContextManager[Any]:
-    """A context whose operations are put into ``stream``. Memory that another stream still works on must be kept until that is done:
-    have the one wait for the other with an event, or synchronise."""
+    """A context whose operations are put into ``stream``. Memory that another stream still works on must be kept until that is
+    done: have the one wait for the other with an event, or synchronise."""
     if not hasattr(stream, "__enter__"):
         raise DeviceError(f"stream: expected a Stream, not a {type(stream).__name__}")
     found: AbstractContextManager[Any] = stream

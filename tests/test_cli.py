@@ -297,7 +297,8 @@ def test_info_with_cuda(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         assert main(["info"]) == 0
         text = capsys.readouterr().out
         for line in (r"driver +CUDA 13\.0; the runtime is CUDA 13\.0", r"cuBLASLt +\d+\.\d+\.\d+ \(/",
-                     r"compiled kernels +/somewhere", r"cuda:0 +NVIDIA H200, compute capability 9\.0, \d+\.\d of \d+\.\d GiB free", r"cupy +available"):
+                     r"compiled kernels +/somewhere",
+                     r"cuda:0 +NVIDIA H200, compute capability 9\.0, \d+\.\d of \d+\.\d GiB free", r"cupy +available"):
             assert re.search(line, text), text
         monkeypatch.setenv("TENSORLITE_CUBLASLT", "/nowhere/libcublasLt.so")   # what is broken is said, and stops nothing
         monkeypatch.setattr(type(backend), "memory_stats", lambda *a: 1 / 0)

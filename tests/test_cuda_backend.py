@@ -1,4 +1,4 @@
-"""The CUDA backend beyond single operations: devices, copies, memory, faults, waiting, training. On the stand-in, and on a GPU."""
+"""The CUDA backend beyond single operations: devices, copies, memory, faults, waiting, training; on the stand-in, and on GPUs."""
 from __future__ import annotations
 
 import copy
@@ -202,8 +202,8 @@ def test_indices_out_of_range_are_raised_where_the_host_looks(backend: Any) -> N
 
 def mlp(seed: int = 0, dropout: float = 0.0) -> Any:
     tl.manual_seed(seed)
-    layers = [nn.Linear(12, 16), nn.ReLU(), nn.LayerNorm(16), nn.Dropout(dropout), nn.Linear(16, 16), nn.GELU(), nn.BatchNorm1d(16),
-              nn.Linear(16, 4)]
+    layers = [nn.Linear(12, 16), nn.ReLU(), nn.LayerNorm(16), nn.Dropout(dropout), nn.Linear(16, 16), nn.GELU(),
+              nn.BatchNorm1d(16), nn.Linear(16, 4)]
     return nn.Sequential(*layers)
 
 
@@ -266,8 +266,8 @@ def test_a_run_is_repeated_bit_for_bit(backend: Any) -> None:
 
 
 def test_the_same_seed_gives_the_same_numbers(backend: Any) -> None:
-    for draw in (lambda d: tl.rand(101, device=d), lambda d: tl.randn(77, device=d), lambda d: tl.randint(0, 1000, (50,), device=d),
-                 lambda d: tl.randperm(64, device=d), lambda d: F.dropout(tl.ones(100, device=d), 0.4)):
+    for draw in (lambda d: tl.rand(101, device=d), lambda d: tl.randn(77, device=d),
+                 lambda d: tl.randint(0, 1000, (50,), device=d), lambda d: tl.randperm(64, device=d), lambda d: F.dropout(tl.ones(100, device=d), 0.4)):
         out = []
         for device in ("cpu", "cuda"):
             tl.manual_seed(7)

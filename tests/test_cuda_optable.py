@@ -1,4 +1,4 @@
-"""Every row of the op table on the CUDA backend, compared with the CPU: on the stand-in for CuPy, and with ``-m gpu`` on a GPU."""
+"""Every row of the op table on the CUDA backend, compared with the CPU: on stand-ins for CuPy, and with ``-m gpu`` on a GPU."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -70,7 +70,8 @@ def test_layouts(row: Any, device: str) -> None:
         plain = results(call(row, case, tensors(case.args)))
         for name in ("transposed", "reversed"):
             held = mapped(case.args, lambda a, change=LAYOUTS[name]: new(_laid_out(backend, a, change)))
-            close(results(call(row, case, held, device=device)), plain, max(row.rtol, 1e-11), f"{row.name}, case {number}, {name}")
+            out = results(call(row, case, held, device=device))
+            close(out, plain, max(row.rtol, 1e-11), f"{row.name}, case {number}, {name}")
 
 
 def _laid_out(backend: Any, array: np.ndarray, change: Any) -> Any:

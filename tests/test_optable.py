@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from strict_backend import backend as strict
 
 import tensorlite as tl
 import tensorlite.ops

@@ -160,7 +160,7 @@ class Runtime:
             self.faults.check()
 
     def elementwise(self, source: Source, entry: str, out: Any, arrays: Sequence[Any], *more: Any) -> Any:
-        """Run ``entry(out, *arrays, n, *more)``, which is written with ``map_elements``, over contiguous arrays; returns ``out``."""
+        """Run ``entry(out, *arrays, n, *more)``, written with ``map_elements``, over contiguous arrays; returns ``out``."""
         n = out.size
         if n:
             packs = 16 // out.dtype.itemsize

@@ -90,25 +90,41 @@ def _moments(low: Any, high: Any, size: Any, x: Any, center: Any, parts: Any, wo
 
 @jit
 def _join(n: Any, size: Any, width: Any, parts: Any, w: Any, b: Any, eps: Any, mean: Any, var: Any, lines: Any) -> None:
-    """The channels' moments out of those of their ``width`` columns, part by part; and by column mean, factor and summand."""
-    T = parts.dtype.type
-    for c in range(mean.size):
-        middle, total, count = T(0), T(0), 0
-        for p in range(parts.shape[0]):
-            rows = min(size, n - p * size)
-            for j in range(c * width, (c + 1) * width):
-                d, share = parts[p, 0, j] - middle, T(rows) / T(count + rows)
-                middle += d * share
-                total += parts[p, 1, j] + d * d * (T(count) * share)
-                count += rows
-        mean[c], var[c] = middle, total / T(count)
-        scale, shift = T(1) / np.sqrt(var[c] + T(eps)), T(0)
+    """The moments of the channels, of ``width`` columns each, out of the parts; and by column mean, factor and summand."""
+    T, columns = parts.dtype.type, parts.shape[2]
+    middle, total, shift = lines[0], lines[1], lines[2]
+    count = 0
+    for p in range(parts.shape[0]):
+        rows = min(size, n - p * size)
+        share = T(rows) / T(count + rows)
+        between = T(count) * share
+        for j in range(columns):
+            d = parts[p, 0, j] - middle[j]
+            middle[j] += d * share
+            total[j] += parts[p, 1, j] + d * d * between
+        count += rows
+    if width == 1:
+        for c in range(columns):
+            mean[c], var[c] = middle[c], total[c] / T(n)
+            total[c] = T(1) / np.sqrt(var[c] + T(eps))
         if w.size:
-            scale *= w[c]
+            for c in range(columns):
+                total[c] *= w[c]
         if b.size:
-            shift = b[c]
+            for c in range(columns):
+                shift[c] = b[c]
+        return
+    for c in range(mean.size):
+        mean[c], var[c] = T(0), T(0)
         for j in range(c * width, (c + 1) * width):
-            lines[0, j], lines[1, j], lines[2, j] = middle, scale, shift
+            mean[c] += middle[j] / T(width)
+        for j in range(c * width, (c + 1) * width):
+            d = middle[j] - mean[c]
+            var[c] += (total[j] / T(n) + d * d) / T(width)
+        for j in range(c * width, (c + 1) * width):
+            middle[j], total[j] = mean[c], T(1) / np.sqrt(var[c] + T(eps)) * (w[c] if w.size else T(1))
+            if b.size:
+                shift[j] = b[c]
 
 
 @jit(nogil=True)

@@ -72,20 +72,25 @@ def _sums(low: Any, high: Any, size: Any, g: Any, x: Any, middle: Any, parts: An
 @jit
 def _join(n: Any, width: Any, parts: Any, w: Any, var: Any, eps: Any, center: Any, gw: Any, gb: Any, lines: Any) -> None:
     """The channels' sums, and what the gradient takes of each column."""
-    T = parts.dtype.type
-    count = T(n) * T(width)
+    T, columns = parts.dtype.type, parts.shape[2]
+    one, two, scale = lines[1], lines[2], lines[3]
+    count, centered = T(n) * T(width), T(1) if center else T(0)
+    for p in range(parts.shape[0]):
+        for j in range(columns):
+            one[j] += parts[p, 1, j]
+            two[j] += parts[p, 0, j]
     for c in range(var.size):
-        one, two = T(0), T(0)
-        for p in range(parts.shape[0]):
-            for j in range(c * width, (c + 1) * width):
-                one, two = one + parts[p, 1, j], two + parts[p, 0, j]
+        gb[c], gw[c] = one[c * width], two[c * width]
+        for j in range(c * width + 1, (c + 1) * width):
+            gb[c], gw[c] = gb[c] + one[j], gw[c] + two[j]
+    for c in range(var.size):
+        gw[c] *= T(1) / np.sqrt(var[c] + T(eps))
+    for j in range(columns):
+        c = j // width if width > 1 else j
         r = T(1) / np.sqrt(var[c] + T(eps))
-        two *= r
-        gw[c], gb[c] = two, one
-        for j in range(c * width, (c + 1) * width):
-            lines[1, j] = one / count if center else T(0)
-            lines[2, j] = two / count * r
-            lines[3, j] = r * w[c] if w.size else r
+        one[j] = gb[c] / count * centered
+        two[j] = gw[c] / count * r
+        scale[j] = r * w[c] if w.size else r
 
 
 @jit(nogil=True)

@@ -10,8 +10,8 @@ def add(commands: Any) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
         "warmup", help="compile every CUDA kernel now, so that no training run waits for it",
-        description="Compile every CUDA kernel for the current device and keep the result on disk (CuPy's cache, CUPY_CACHE_DIR): the "
-                    "first step of a program then waits for no compiler.")
+        description="Compile every CUDA kernel for the current device and keep the result on disk (CuPy's cache, "
+                    "CUPY_CACHE_DIR): the first step of a program then waits for no compiler.")
     parser.set_defaults(run=run)
     parser.add_argument("--device", default="cuda", help='which device to compile for (default "cuda")')
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the total")

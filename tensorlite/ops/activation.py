@@ -30,7 +30,7 @@ activation_backward_p = primitive("activation_backward", lambda xp, g, x, *, kin
 
 
 def _by_slope(op: Primitive, slope: Any) -> None:
-    """The rule of an activation: one operation on raw arrays, which backends have kernels for; else by parts, which have rules."""
+    """The rule of an activation: one operation on raw arrays, which backends have kernels for; else parts, which have rules."""
     kind = op.name
     _SLOPES[kind] = slope
     op.jvp(x=lambda t, x: chain(t, slope(x)))

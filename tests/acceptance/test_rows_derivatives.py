@@ -45,7 +45,7 @@ def test_row_01_training_loop(device: str) -> None:
 
 
 def test_row_01_the_same_script(device: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """``examples/train_mlp.py`` on each device: the same batches, the same weights at first, the same accuracy but for rounding."""
+    """``examples/train_mlp.py`` on each device: the same batches and first weights, the same accuracy but for rounding."""
     printed = []
     for where in ("cpu", device):
         monkeypatch.setattr(sys, "argv", ["train_mlp.py", "--quick", where])

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-
 from nvrtc import CompileError, compiled, usage
+
 from tensorlite import kernels
 from tensorlite.backends import _cuda_elementwise
 from tensorlite.kernels._cuda import Source
