@@ -175,7 +175,7 @@ class CupyBackend(Backend):
         return host
 
     def upload(self, host: Any, device: str) -> Any:
-        host = np.ascontiguousarray(self._fitting(host))
+        host = np.asarray(self._fitting(host), order="C")
         with self.on(device):
             out = self.cupy.empty(host.shape, host.dtype)
             self._copying(lambda stream: out.set(host, stream=stream), host)

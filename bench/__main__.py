@@ -69,9 +69,13 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 def main() -> int:
     """Run the cases and print the table."""
+    from tensorlite.errors import BackendUnavailable
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     add_arguments(parser)
-    return run(parser.parse_args(), parser)
+    try:
+        return run(parser.parse_args(), parser)
+    except BackendUnavailable as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

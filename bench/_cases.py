@@ -126,7 +126,9 @@ def _wide(value: Any) -> Any:
         return {k: _wide(v) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return type(value)([_wide(v) for v in value])
-    return value.astype("float64") if hasattr(value, "astype") and value.dtype.name in _FLOATS else value
+    if not hasattr(value, "dtype"):
+        return value
+    return value.astype("float64") if value.dtype.name in _FLOATS else value.copy()
 
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")

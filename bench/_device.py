@@ -18,6 +18,7 @@ from tensorlite.kernels import Kernel, _parallel
 __all__ = ["Candidate", "Cpu", "Cuda", "device"]
 
 GIB = 1 << 30
+HELD = 0.03   # seconds that the device is kept busy at the most
 QUEUE = 400   # launches under way at a time; a device takes about a thousand before the host has to wait
 
 
@@ -55,7 +56,8 @@ def _repeat(runs: Sequence[Callable[[], Any]], count: int) -> Any:
 class Cpu:
     """The processor: NumPy, and the CPU versions of kernels."""
 
-    kind, composition, product = "cpu", "numpy", 2048   # the size of the matrix product that is measured
+    kind, composition = "cpu", "numpy"
+    copied, product = GIB // 4, 2048   # bytes of the copy and side of the matrix product that are measured
 
     def __init__(self) -> None:
         self.xp: Any = np
@@ -110,7 +112,7 @@ class Cpu:
         """What a call costs the host; None where that is the time itself."""
         return None
 
-    def copy_rate(self, size: int = GIB // 4) -> float:
+    def copy_rate(self, size: int) -> float:
         """Bytes per second, read and written, of a copy by as many threads as kernels use."""
         a, b = np.ones(size // 8), np.empty(size // 8)
         run = partial(_parallel.run, lambda low, high, a, b: np.copyto(b[low:high], a[low:high]), a.size, 1 << 14, a, b)
@@ -129,7 +131,8 @@ class Cpu:
 class Cuda:
     """The GPU: CuPy, and the CUDA versions of kernels. Time is the device's own, between two events in the stream."""
 
-    kind, composition, product = "cuda", "cupy", 8192
+    kind, composition = "cuda", "cupy"
+    copied, product = 4 * GIB, 8192
 
     def __init__(self) -> None:
         self.backend: Any = backends.backend_for_device("cuda")
@@ -194,8 +197,9 @@ class Cuda:
             start = time.perf_counter()
             _repeat(candidate.runs, min(len(candidate.runs), 3))
             host = (time.perf_counter() - start) / min(len(candidate.runs), 3)
+            count = max(1, min(count, int(HELD / host)))
             self.synchronize()
-            self._hold(1.5 * host * (count + 3))
+            self._hold(min(1.5 * host * (count + 3), HELD))
             _repeat(candidate.runs, min(count, 3))
             begin.record(stream)
             _repeat(candidate.runs, count)
@@ -230,7 +234,7 @@ class Cuda:
         self.synchronize()
         return found
 
-    def copy_rate(self, size: int = 4 * GIB) -> float:
+    def copy_rate(self, size: int) -> float:
         """Bytes per second, read and written, of a copy from device memory to device memory."""
         size = int(min(size, self.cupy.cuda.runtime.memGetInfo()[0] // 8))
         a, b = self.cupy.zeros(size, "uint8"), self.cupy.zeros(size, "uint8")

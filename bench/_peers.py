@@ -305,7 +305,8 @@ def _jax(jax: Any, device: Cpu | Cuda, case: Case, problems: list[Problem]) -> C
     for problem in problems:
         step = isinstance(problem, Step)
         args = move([problem.params, problem.grads, *filter(None, problem.states)] if step else problem.args)
-        call = partial(compiled, *args)
+        key = [jax.random.key(1)] if case.kernel in ("philox", "dropout") else []   # an argument, or XLA may draw at compile time
+        call = partial(compiled, *args, *key)
         runs.append((lambda call=call: jax.block_until_ready(call())) if device.kind == "cpu" else call)
     return Candidate(runs, None if device.kind == "cpu" else jax.block_until_ready)
 
@@ -325,10 +326,10 @@ def _jax_function(jax: Any, kernel: str, problem: Problem) -> Any:
         return lambda x, i: x[i].astype(jnp.float32) * options["factor"] + options["offset"]
     if kernel == "philox":
         draw = jax.random.uniform if options["kind"] == "uniform" else jax.random.normal
-        return lambda: draw(jax.random.key(1), options["shape"])
+        return lambda key: draw(key, options["shape"])
     if kernel == "dropout":
         keep = 1 - options["p"]
-        return lambda x: jnp.where(jax.random.bernoulli(jax.random.key(1), keep, x.shape), x / keep, 0).astype(x.dtype)
+        return lambda x, key: jnp.where(jax.random.bernoulli(key, keep, x.shape), x / keep, 0).astype(x.dtype)
     if kernel == "sgd":
         def sgd(params: Any, grads: Any, buffers: Any) -> Any:
             buffers = [0.9 * b + g for b, g in zip(buffers, grads)]

@@ -66,7 +66,7 @@ def details(report: dict[str, Any]) -> str:
 
 
 def plot(report: dict[str, Any], path: str) -> None:
-    """Left: the roofline, a point for each variant of ours at its large size. Right: the share of the copy rate, PyTorch's too."""
+    """Left: the roofline, a point for each variant of ours at its large size. Right: the share of the copy rate."""
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot

@@ -1,8 +1,8 @@
 """Everything that needs a GPU, in one go: ``make gpu-check`` or ``python -m bench.gpu_check [--out FOLDER] [--minutes 9]``.
 
-Installs the checkout without a network, shows what the machine has, compiles every kernel, runs the tests marked ``gpu``, runs a memory
-checker over some of them where there is one, times kernels and training steps beside PyTorch and JAX, trains, and writes it all into one
-folder:
+Installs the checkout without a network, shows what the machine has, compiles every kernel, times kernels and training steps
+beside PyTorch and JAX, runs the tests marked ``gpu``, trains, runs a memory checker over some tests where there is one, and
+writes it all into one folder:
 
 =================  =======================================================================
 ``report.md``      what passed, what failed, the tables
@@ -14,7 +14,8 @@ folder:
 ``train.json``     training runs: accuracy, seconds
 =================  =======================================================================
 
-A stage that fails does not stop those after it. Exit status 1 if one failed. Each stage has a limit, so that the whole ends in time.
+A stage that fails does not stop those after it; exit status 1 if one failed. Each has a limit, so that the whole ends in time: a
+stage that reaches it is ended with all processes that it started, and what it has written by then counts.
 """
 from __future__ import annotations
 
@@ -23,26 +24,34 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
+LEAST = 5.0   # seconds that a stage gets, or it is not begun
 KEPT = 60   # lines of a stage's output that the report shows if it failed
 
 
 @dataclass
 class Stage:
-    """One command. ``share``: of the time that is left, how much it may take at the most; ``wanted``: whether to run it."""
+    """One command. ``share``: of the time that is left, how much it may take at the most; ``wanted``: whether to run it.
+
+    ``{seconds}`` in the command stands for nine tenths of that time.
+    """
 
     name: str
     command: list[str]
     share: float
     wanted: Callable[[], bool] = lambda: True
-    env: dict[str, str] = field(default_factory=dict)
     required: bool = True
     status: str = "not run"
     seconds: float = 0.0
@@ -51,27 +60,28 @@ class Stage:
 
 def stages(out: Path) -> list[Stage]:
     """What is run, in order: first what tells most."""
-    python = sys.executable
+    python, bench = sys.executable, [sys.executable, "-m", "bench"]
     sanitizer = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     some = "test_there_and_back or test_training_is_that_of_the_cpu"
     return [
-        Stage("install", [python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "-e", str(ROOT)], 0.2,
-              required=False),
+        Stage("install", [python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "-e", str(ROOT)],
+              0.2, required=False),
         Stage("driver", ["nvidia-smi"], 0.05, required=False),
         Stage("packages", [python, "-m", "pip", "list", "--format=freeze"], 0.1, required=False),
         Stage("info", [python, "-m", "tensorlite", "info"], 0.1),
         Stage("warmup", [python, "-m", "tensorlite", "warmup"], 0.3),
         Stage("smoke", [python, "-c", SMOKE], 0.2),
-        Stage("kernels", [python, "-m", "bench", "kernels", "--device", "cuda", "--json", str(out / "kernels.json"), "--markdown",
-                          str(out / "kernels.md"), "--plot", str(out / "kernels.png")], 0.32),
-        Stage("steps", [python, "-m", "bench", "steps", "--device", "cuda", "--json", str(out / "steps.json"), "--markdown",
-                        str(out / "steps.md")], 0.35),
+        Stage("kernels", [*bench, "kernels", "--device", "cuda", "--gate", "--seconds", "{seconds}", "--json",
+                          str(out / "kernels.json"), "--markdown", str(out / "kernels.md"), "--plot",
+                          str(out / "kernels.png")], 0.36),
+        Stage("steps", [*bench, "steps", "--device", "cuda", "--seconds", "{seconds}", "--json", str(out / "steps.json"),
+                        "--markdown", str(out / "steps.md")], 0.35),
         Stage("tests", [python, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "--maxfail=200", "--tb=short",
                         f"--junit-xml={out / 'tests.xml'}", str(ROOT / "tests")], 0.6),
         Stage("train", [python, "-m", "bench.train_gpu", "--json", str(out / "train.json")], 0.6),
-        Stage("memcheck", [sanitizer, "--tool", "memcheck", "--error-exitcode", "1", python, "-m", "pytest", "-m", "gpu", "-q", "-x", "-p",
-                           "no:cacheprovider", "-k", some, str(ROOT / "tests" / "test_cuda_backend.py")], 0.9,
-              wanted=lambda: Path(sanitizer).exists(), required=False, env={"CUPY_CACHE_DIR": os.environ.get("CUPY_CACHE_DIR", "")}),
+        Stage("memcheck", [sanitizer, "--tool", "memcheck", "--error-exitcode", "1", python, "-m", "pytest", "-m", "gpu", "-q",
+                           "-x", "-p", "no:cacheprovider", "-k", some, str(ROOT / "tests" / "test_cuda_backend.py")], 0.9,
+              wanted=lambda: Path(sanitizer).exists(), required=False),
     ]
 
 
@@ -112,31 +122,44 @@ def main() -> int:
     return int(any(s.required and s.status != "passed" for s in found))
 
 
-def run(stage: Stage, deadline: float, log: object) -> None:
+def run(stage: Stage, deadline: float, log: TextIO) -> None:
     """Run one stage within its share of the time that is left."""
     left = deadline - time.monotonic()
     if not stage.wanted():
         stage.status = "absent"
         return
-    if left < 5:
+    if left < LEAST:
         stage.status = "no time left"
         return
-    env = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
-    env.update({k: v for k, v in stage.env.items() if v})
-    start = time.monotonic()
-    try:
-        done = subprocess.run(stage.command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              errors="replace", timeout=max(5.0, left * stage.share), check=False, stdin=subprocess.DEVNULL)
-        stage.output, stage.status = done.stdout, "passed" if done.returncode == 0 else f"failed ({done.returncode})"
-    except subprocess.TimeoutExpired as error:
-        held = error.stdout or b""
-        stage.output = held.decode(errors="replace") if isinstance(held, bytes) else held
-        stage.status = "timed out"
-    except OSError as error:
-        stage.output, stage.status = str(error), "absent"
+    limit, start = max(LEAST, left * stage.share), time.monotonic()
+    command = [a.replace("{seconds}", f"{0.9 * limit - 3:.0f}") for a in stage.command]
+    with tempfile.TemporaryFile("w+", errors="replace") as output:   # a pipe would be waited for while any descendant holds it
+        try:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=output, stderr=subprocess.STDOUT,
+                                       stdin=subprocess.DEVNULL, start_new_session=True)
+        except OSError as error:
+            stage.output, stage.status = str(error), "absent"
+            return
+        try:
+            code = process.wait(limit)
+            stage.status = "passed" if code == 0 else f"failed ({code})"
+        except subprocess.TimeoutExpired:
+            stage.status = "timed out"
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)   # the stage, and whatever it left behind
+            process.wait()
+        output.seek(0)
+        stage.output = output.read()
     stage.seconds = time.monotonic() - start
-    shown = [a if len(a) < 200 else a[:60] + " ..." for a in stage.command]
-    print(f"\n===== {stage.name}: {stage.status}, {stage.seconds:.1f} s: {' '.join(shown)}\n{stage.output}", file=log, flush=True)  # type: ignore[call-overload]
+    shown = [a if len(a) < 200 else a[:60] + " ..." for a in command]
+    print(f"\n===== {stage.name}: {stage.status}, {stage.seconds:.1f} s: {' '.join(shown)}\n{stage.output}", file=log, flush=True)
+
+
+def environment() -> dict[str, str]:
+    """The stages': the checkout is found whether it could be installed or not."""
+    paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    return {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def write(out: Path, found: list[Stage]) -> None:
@@ -145,18 +168,29 @@ def write(out: Path, found: list[Stage]) -> None:
              "| stage | result | seconds |", "|---|---|---|"]
     lines += [f"| {s.name} | {s.status} | {s.seconds:.1f} |" for s in found]
     for s in found:
-        if s.name == "tests" and s.output:
-            lines += ["", "Tests: " + s.output.strip().splitlines()[-1]]
+        if s.name == "tests" and (out / "tests.xml").exists():
+            lines += ["", f"Tests: {counted(out / 'tests.xml')}"]
         if s.status not in ("passed", "not run", "absent"):
             lines += ["", f"## {s.name}: {s.status}", "", "```", *s.output.splitlines()[-KEPT:], "```"]
     for name in ("kernels", "steps"):
         table = out / f"{name}.md"
         if table.exists():
             lines += ["", f"## {name}", "", table.read_text()]
+    if (out / "kernels.png").exists():
+        lines += ["", "![roofline](kernels.png)"]
     trained = out / "train.json"
     if trained.exists():
         lines += ["", "## train", "", "```", json.dumps(json.loads(trained.read_text()), indent=1), "```"]
     (out / "report.md").write_text("\n".join(lines) + "\n")
+
+
+def counted(path: Path) -> str:
+    """``"900 tests, 2 failures, 0 errors, 3 skipped"``; many skipped ones say that the device was not there."""
+    try:
+        suite = next(ElementTree.parse(path).iter("testsuite"))
+    except (ElementTree.ParseError, StopIteration) as error:
+        return f"{path.name} cannot be read ({error})"
+    return ", ".join(f"{suite.get(name)} {name}" for name in ("tests", "failures", "errors", "skipped"))
 
 
 def commit() -> str:

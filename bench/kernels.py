@@ -20,7 +20,7 @@ from ._cases import Case, Problem
 from ._device import Candidate, Cpu, Cuda
 from ._report import details, line, plot, summary
 
-__all__ = ["Failure", "failures", "gates", "measure", "misses", "run"]
+__all__ = ["Failure", "at_most", "failures", "gates", "measure", "misses", "run"]
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4, "tf32": 4e-3, "float16": 4e-3, "bfloat16": 2e-2}
 CHECKED_AT_MOST = {"put_rows": 2048, "embedding_grad": 4096}   # their references take long, or much memory
@@ -42,7 +42,8 @@ def run(options: Any) -> int:
     seconds = options.seconds or (40 if options.quick else 150 if device.kind == "cuda" else 400)
     chosen = options.kernel or [*names(), "linear"]
     libraries = _peers.libraries(device) if options.peers else {}
-    limits = {"copy": device.copy_rate(), "product": device.product_rates(options.limit or device.product)}
+    size = 1 << 20 if options.limit else device.copied
+    limits: dict[str, Any] = {"copy": device.copy_rate(size), "product": device.product_rates(options.limit or device.product)}
     report: dict[str, Any] = {"machine": {**_measure.machine(), **device.versions()}, "device": device.kind, "name": device.name,
                               "limits": limits, "cases": [], "skipped": [], "failed": []}
     wanted = gates(options.gate, device) if options.gate is not None else {}
@@ -64,7 +65,7 @@ def run(options: Any) -> int:
         report["failed"] += failures(found) + below
         print(line(found), flush=True)
         write(report, options)
-    limits["copy"] = max(limits["copy"], device.copy_rate())   # the higher of before and after
+    limits["copy"] = max(limits["copy"], device.copy_rate(size))   # the higher of before and after
     write(report, options)
     print("\n" + summary(report))
     if options.gate is not None:
@@ -124,7 +125,7 @@ def measure(device: Cpu | Cuda, case: Case, libraries: dict[str, Any], limits: d
     peers = [] if kernel is not None else [_linear.limit(device, case, problems)]
     for label, make in [*peers, *_peers.found(device, libraries, case, problems, compiled)]:
         try:
-            with _at_most(patience):
+            with at_most(patience):
                 candidate = make()
                 device.seconds(Candidate(candidate.runs[:1], candidate.wait), 1)
             candidates[label] = candidate
@@ -251,7 +252,7 @@ def _time(device: Cpu | Cuda, candidates: dict[str, Candidate], found: dict[str,
 
 
 @contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
+def at_most(seconds: float) -> Iterator[None]:
     """``TimeoutError`` after so long, where signals can be had."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield

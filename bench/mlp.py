@@ -15,7 +15,7 @@ CASES = [((2, 16, 16, 2), 32, "sgd", 0.40), ((784, 128, 10), 64, "sgd", 0.75), (
          ((784, 512, 512, 10), 128, "sgd", None), ((784, 512, 512, 10), 128, "adam", 0.75)]
 
 
-def _data(sizes: tuple[int, ...], batch: int) -> tuple[Any, Any, list[Any]]:
+def data(sizes: tuple[int, ...], batch: int) -> tuple[Any, Any, list[Any]]:
     rng = np.random.default_rng(0)
     weights: list[Any] = []
     for n, m in itertools.pairwise(sizes):
@@ -26,7 +26,7 @@ def _data(sizes: tuple[int, ...], batch: int) -> tuple[Any, Any, list[Any]]:
 
 def _eager(library: Any, sizes: tuple[int, ...], batch: int, method: str) -> Callable[[], Any]:
     """One training step, as a user writes it: PyTorch's program with the import changed."""
-    x, y, weights = _data(sizes, batch)
+    x, y, weights = data(sizes, batch)
     layers: list[Any] = []
     for n, m in itertools.pairwise(sizes):
         layers += [library.nn.Linear(n, m), library.nn.ReLU()]
@@ -63,7 +63,7 @@ def jax_jit(sizes: tuple[int, ...], batch: int, method: str) -> Callable[[], Any
     """The whole step as one compiled function."""
     import jax
     import jax.numpy as jnp
-    x, y, weights = _data(sizes, batch)
+    x, y, weights = data(sizes, batch)
     params = [jnp.asarray(w) for w in weights]
     zeros = [jnp.zeros_like(w) for w in params]
     inputs, labels = jnp.asarray(x), jnp.asarray(y)

@@ -154,18 +154,28 @@ class kernel(Kernel):
     def _try_cpu(self, *arrays: Any, **options: Any) -> Any:
         if isinstance(self._given_cpu, str):
             self._given_cpu = kernels._named(self._given_cpu)
-        return self._wide(np, self._given_cpu, arrays, {**self.options, **options})
+        return self._wide(np, self._given_cpu, self._broadcast(np, arrays), {**self.options, **options})
 
     def _run_cpu(self, *arrays: Any, **options: Any) -> Any:
         out = self._try_cpu(*arrays, **options)
         return self._plain(np, *arrays, **options) if out is NotImplemented else out
 
     def _try_cuda(self, runtime: Any, *arrays: Any, **options: Any) -> Any:
-        return self._given_cuda(runtime, *arrays, **{**self.options, **options})
+        return self._given_cuda(runtime, *self._broadcast(runtime.xp, arrays), **{**self.options, **options})
 
     def _run_cuda(self, runtime: Any, *arrays: Any, **options: Any) -> Any:
         out = self._try_cuda(runtime, *arrays, **options)
         return self._plain(runtime.xp, *arrays, **options) if out is NotImplemented else out
+
+    def _broadcast(self, xp: Any, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        """An elementwise kernel's arguments in one shape, numbers too: copying what is smaller costs less than the reference."""
+        lead = next(a for a in arrays if hasattr(a, "dtype"))
+        shape = lead.shape
+        if not self.elementwise or all(getattr(a, "shape", None) == shape for a in arrays):
+            return arrays
+        if _dtypes.kind(lead.dtype) == "f":   # where a number is one of the same dtype
+            arrays = tuple(xp.full_like(lead, a) if type(a) in (int, float) else a for a in arrays)
+        return tuple(xp.broadcast_arrays(*arrays)) if all(hasattr(a, "dtype") for a in arrays) else arrays
 
     def _wide(self, xp: Any, function: Any, arrays: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """``function`` of the arrays with 16-bit floats as float32; its results are cast back, unless the signature says what

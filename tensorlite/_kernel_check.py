@@ -10,17 +10,13 @@ import numpy as np
 
 from tensorlite import _dtypes, backends
 from tensorlite.engine.value import Value, new, raw
-from tensorlite.errors import DTypeError, TensorliteError
+from tensorlite.errors import DTypeError, KernelCheckError, TensorliteError
 from tensorlite.testing import GradcheckError, gradcheck
 
-__all__ = ["KernelCheckError", "Report", "bench", "check"]
+__all__ = ["Report", "bench", "check"]
 
 LEFT = "left to the reference"
 FINE = ("ok", LEFT)
-
-
-class KernelCheckError(TensorliteError, AssertionError):
-    """A version of a kernel that differs from the reference, or a derivative that is wrong."""
 
 
 class Report(list[Any]):
@@ -48,8 +44,8 @@ class _Place(NamedTuple):
 
 def _places(kernel: Any, device: str | None) -> Iterator[_Place]:
     """Every version there is on the device, or on every device."""
-    everywhere = ["cpu"] + ["cuda"] * (backends.backends().get("cupy") == "available")
-    for name in everywhere if device is None else [device]:
+    names = [device] if device is not None else ["cpu"] + ["cuda"] * (backends.backends().get("cupy") == "available")
+    for name in names:
         backend = backends.backend_for_device(name)
         yield _Place(name, "reference", backend, lambda *a, xp=backend.xp, **o: kernel.reference(xp, *a, **o))
         if backend.array_type is np.ndarray and kernel.cpu is not None:

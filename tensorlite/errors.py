@@ -13,6 +13,7 @@ __all__ = [
     "GradError",
     "GraphFreedError",
     "InplaceError",
+    "KernelCheckError",
     "KernelError",
     "NotDifferentiableError",
     "OutOfMemoryError",
@@ -61,6 +62,10 @@ class GraphFreedError(GradError):
 
 class InplaceError(GradError):
     """A value the tape saved was changed before backward used it."""
+
+
+class KernelCheckError(TensorliteError, AssertionError):
+    """A version of a user's kernel that differs from the reference, or a derivative of it that is wrong."""
 
 
 class KernelError(TensorliteError, ValueError):

@@ -3,7 +3,8 @@
 The blocks of a page share one namespace. ``python`` with prompts is a doctest; without prompts it is run, and a ``text`` block
 right after it is its output (numbers to within a tenth); with a ``title`` it is a file that the rest of the page finds. In
 ``console`` blocks every ``$ tensorlite`` command is run. ``...`` in an expected output stands for anything. ``<!-- skip -->``
-before a block leaves it out.
+before a block leaves it out. On pages that hold ``<!-- cuda -->``, ``device="cuda"`` is a GPU where there is one, else the
+stand-in for CuPy, which runs CUDA C++ on the CPU.
 """
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if (ROOT / "docs").is_dir() else []
 FLAGS = doctest.ELLIPSIS
 PAGE_SECONDS = 300
+CUDA = "<!-- cuda -->"
 NUMBER, NEAR = re.compile(r"\d+(?:\.\d+)?"), 0.1   # after training, digits differ from one machine to the next
 SPEED = re.compile(r"\d+\.\d+ s  [\d,]+ samples/s")   # and these from one run to the next
 
@@ -119,7 +122,7 @@ def failures(path: Path) -> list[str]:
             continue
         wrong = None
         title = re.search(r'title="([^"]+)"', block.note)
-        if block.language == "python" and title:
+        if block.language in ("python", "cuda") and title:
             file(block, Path(title[1]))
         elif block.language == "python":
             wrong = prompts(block, names, path.name) if block.text.startswith(">>>") else program(block, following, names)
@@ -130,8 +133,23 @@ def failures(path: Path) -> list[str]:
     return found
 
 
+@contextlib.contextmanager
+def devices(page: Path) -> Iterator[None]:
+    """A context in which the page finds the devices that it uses."""
+    if CUDA not in page.read_text():
+        yield
+        return
+    from cuda_device import real, stand_in
+    with contextlib.nullcontext() if real() else stand_in():
+        yield
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
 def test_page(path: Path) -> None:
+    if CUDA in path.read_text():
+        from cuda_on_cpu import why_not
+        if why_not():
+            pytest.skip(str(why_not()))
     command = [sys.executable, "-W", "error", __file__, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PAGE_SECONDS)
     assert not done.returncode, done.stdout + done.stderr
@@ -169,7 +187,8 @@ if __name__ == "__main__":
     sys.path.append(str(ROOT))   # for bench
     with tempfile.TemporaryDirectory() as folder:   # pages write files
         os.chdir(folder)
-        wrong = failures(page)
+        with devices(page):
+            wrong = failures(page)
         os.chdir(ROOT)
     print("\n".join(wrong))
     sys.exit(bool(wrong))

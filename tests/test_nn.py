@@ -115,6 +115,32 @@ def test_batch_norm_over_several_batches_and_then_evaluation():
         assert mine.running_var.tolist() == [1, 1, 1] and mine.num_batches_tracked.item() == 0
 
 
+@pytest.mark.parametrize("module", [nn.LayerNorm(5), nn.BatchNorm1d(5), nn.RMSNorm(5)], ids=repr)
+def test_what_normalisation_gave_may_be_changed_in_place(module):
+    """Backward keeps the input and its moments, not the result."""
+    x = tl.tensor(array(7, 5)).requires_grad_()
+    module(x).relu().sum().backward()
+    expected, x.grad = x.grad, None
+    out = module(x)
+    out.relu_()
+    out.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), expected.numpy())
+
+
+def test_running_statistics_over_all_batches():
+    ours, theirs = nn.BatchNorm1d(4, momentum=None, dtype=tl.float64), torch.nn.BatchNorm1d(4, momentum=None).double()
+    for _ in range(3):
+        batch = array(6, 4)
+        ours(tl.tensor(batch))
+        theirs(torch.tensor(batch))
+    np.testing.assert_allclose(ours.running_mean.numpy(), theirs.running_mean.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(ours.running_var.numpy(), theirs.running_var.numpy(), rtol=1e-12)
+    assert int(ours.num_batches_tracked.item()) == 3
+    with pytest.raises(ShapeError):
+        ours(tl.tensor(array(1, 4)))
+    assert int(ours.num_batches_tracked.item()) == 3   # a batch that was refused does not count
+
+
 def test_half_precision_normalisation_computes_in_single():
     x = (array(4, 300) + 100).astype(np.float16)
     out = F.layer_norm(tl.tensor(x), 300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from cuda_device import real, stand_in
 import tensorlite as tl
 from tensorlite import kernels
 from tensorlite._autocast import POLICY
-from tensorlite._kernel_check import KernelCheckError
+from tensorlite.errors import KernelCheckError
 from tensorlite.kernels._cuda import Source, suffix
 from tensorlite.kernels._formula import FUNCTIONS, VECTORS, Formula
 
@@ -250,7 +251,10 @@ ENTRIES(ENTRY)
 def test_a_rule_for_each_argument(device: str) -> None:
     scale = tl.kernel("my_scale", formula="x * y", vjp={"x": lambda g, y: g * y, "y": lambda g, x: g * x})
     scale.check(numbers(3, 4), numbers(3, 4, seed=1), device=device)
-    scale.check(numbers(3, 4), numbers(4, seed=1), device=device)   # broadcast, which the tape undoes
+    report = scale.check(numbers(3, 4), numbers(4, seed=1), device=device)   # broadcast, which the tape undoes
+    assert all(row[-1] == "ok" for row in report)
+    with pytest.raises(tl.errors.ShapeError, match=r"my_scale: y has shape \(3,\), which does not broadcast with x"):
+        scale(tl.ones(2, device=device), tl.ones(3, device=device))
     x = tl.tensor(numbers(3), device=device, requires_grad=True)
     assert (scale(x, 2.0).sum().backward(), x.grad.tolist())[1] == [2.0] * 3
     one = tl.kernel("my_scale_x", formula="x * y", vjp={"x": lambda g, y: g * y})
@@ -289,6 +293,14 @@ def test_autocast(device: str) -> None:
     with pytest.warns(UserWarning, match="again"):
         tl.kernel("my_product", reference=reference, signature=signature)
     assert "my_product" not in POLICY
+
+
+def test_the_example(device: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["own_kernel.py", device])
+    monkeypatch.setattr("tensorlite._kernel_check._best", lambda call, wait, seconds: 1.0)   # what counts here is that it runs
+    runpy.run_path(str(Path(__file__).resolve().parent.parent / "examples" / "own_kernel.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert re.search(rf"{device} +{device} +float32 +\d\.\d\d +ok", said) and re.search(rf"{device} +gradient +float64 +ok", said)
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------------------------------
@@ -512,6 +524,18 @@ def test_the_list_of_kernels() -> None:
     assert [row[1] for row in report] == ["reference", "cpu"] and "GB/s" in repr(report)
     with pytest.raises(KeyError, match="no kernel is called 'my_other'"):
         kernels.load("my_other")
+
+
+def test_the_bench_finds_those_with_a_sample() -> None:
+    bench = pytest.importorskip("tensorlite.bench.kernels")
+    my_mish(sample=lambda rng: (rng.normal(size=(64, 64)),))
+    tl.kernel("my_other", formula="x * 2")   # says nothing of what to measure it with
+    cpu = bench._device.device("cpu")
+    assert [case.title for case in bench._cases.listed(cpu, ["my_mish", "my_other"])] == ["my_mish float32"]
+    (case,) = bench._cases.listed(cpu, ["my_mish"])
+    problem = case.problem(cpu)
+    out = problem.bind(kernels.load("my_mish").cpu)()
+    assert out.shape == (64, 64) and out.dtype == np.float32 and problem.cost(kernels.load("my_mish")).bytes == 8 * 64 * 64
 
 
 def test_warmup_compiles_them(capsys: pytest.CaptureFixture[str]) -> None:

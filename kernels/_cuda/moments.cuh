@@ -30,7 +30,9 @@ template <class A> __device__ __forceinline__ moments<A> operator+(moments<A> x,
 }
 
 template <class A> __device__ __forceinline__ A swapped(A x, int step) { return __shfl_xor_sync(0xffffffffu, x, step); }
-template <class A> __device__ __forceinline__ two<A> swapped(two<A> x, int step) { return {swapped(x.a, step), swapped(x.b, step)}; }
+template <class A> __device__ __forceinline__ two<A> swapped(two<A> x, int step) {
+    return {swapped(x.a, step), swapped(x.b, step)};
+}
 template <class A> __device__ __forceinline__ moments<A> swapped(moments<A> x, int step) {
     return {swapped(x.count, step), swapped(x.mean, step), swapped(x.square, step)};
 }
@@ -65,7 +67,7 @@ template <int width, bool whole> struct lanes {
     int t, group, length;
     __device__ int at(int p, int k) const { return whole ? (p * group + t) * width + k : (p * width + k) * group + t; }
     __device__ bool has(int p, int k) const { return at(p, whole ? 0 : k) < length; }
-    // Places are to be worked out anew from here on, which is cheap: kept from row to row they would take more registers than rows.
+    // Places are to be worked out anew from here on, which is cheap: kept, they would take more registers than a row does.
     __device__ void forget() {
 #ifndef TENSORLITE_ON_CPU
         asm volatile("" : "+r"(t), "+r"(group), "+r"(length));
@@ -92,7 +94,8 @@ template <class T, int width, bool whole> __device__ __forceinline__ pack<T> tak
     }
     return out;
 }
-template <class T, int width, bool whole> __device__ __forceinline__ void give(lanes<width, whole> l, T* row, int p, const pack<T>& out) {
+template <class T, int width, bool whole>
+__device__ __forceinline__ void give(lanes<width, whole> l, T* row, int p, const pack<T>& out) {
     if constexpr (whole) {
         if (l.has(p, 0)) store16(row + l.at(p, 0), out);
     } else {
@@ -124,7 +127,7 @@ __device__ __forceinline__ void widen(A (&to)[width], lanes<width, whole> l, con
 
 // ---- long ranges ----------------------------------------------------------------------------------------------------
 
-// Up to `together` items that fall to this thread, asked for at once: q, q + blockDim.x, ...; item q is `width` elements from at(q).
+// Up to `together` items that fall to this thread, asked for at once: q, q + blockDim.x, ...; item q is the `width` at at(q).
 template <class T, int together, int width, class At> struct batch {
     pack<T> held[together];
     int count;

@@ -159,6 +159,7 @@ def channel_normalize(x: Any, w: Any, b: Any, *, eps: float, center: bool = True
         return reference(np, x, w, b, eps=eps, center=center)
     n, c = x.shape[:2]
     out, stats, (width, size, count) = np.empty(x.shape, dtype), np.empty((2, c), dtype), columns_of(x)
+    result: Any = out
     w, b = (NONE[dtype.char] if a is None else np.ascontiguousarray(a) for a in (w, b))
     x, eps = np.ascontiguousarray(x), float(eps)
     if width >= NARROW:
@@ -168,8 +169,6 @@ def channel_normalize(x: Any, w: Any, b: Any, *, eps: float, center: bool = True
     m = c * width
     if x.ndim != 2:
         x, result = x.reshape(n, m), out.reshape(n, m)
-    else:
-        result = out
     scratch = np.zeros((4 * count + 3, m), dtype)
     if x.size < 2 * GRAIN:
         _columns(size, width, count, x, w, b, eps, center, scratch, stats, result)

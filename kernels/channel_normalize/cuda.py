@@ -19,13 +19,13 @@ NARROW = 32    # elements of a channel that lie together, from which on planes a
 
 
 class Arrangement(NamedTuple):
-    """How blocks of ``threads`` share an array (n, c, l): ``count`` parts of ``size`` out of ``total`` rows of ``columns``, or,
+    """How blocks of ``threads`` share an array (n, c, l): ``parts`` of ``size`` out of ``total`` rows of ``columns``, or,
     where that is 0, elements of a channel's planes."""
 
     columns: int
     size: int
     total: int
-    count: int
+    parts: int
     threads: int
     grid: tuple[int, ...]
 
@@ -34,7 +34,7 @@ class Arrangement(NamedTuple):
     @property
     def fused(self) -> bool:
         """Whether a channel is one block's, so that one launch does all."""
-        return self.count == 1 and self.columns in (0, self.channels)
+        return self.parts == 1 and self.columns in (0, self.channels)
 
 
 def arranged(runtime: Runtime, n: int, c: int, l: int, itemsize: int) -> Arrangement:
@@ -66,17 +66,17 @@ def channel_normalize(runtime: Runtime, x: Any, w: Any, b: Any, *, eps: float, c
     x, w, b = (0 if a is None else runtime.contiguous(a) for a in (x, w, b))
     out, mean, var = empty(x.shape, x.dtype), empty(c, wide), empty(c, wide)
     way = arranged(runtime, n, c, l, x.dtype.itemsize)
-    parts = 0 if way.fused else empty((way.count, way.columns or c, 2), wide)
+    parts = 0 if way.fused else empty((way.parts, way.columns or c, 2), wide)
     arrays = (out, mean, var, parts, x, w, b)
     if way.columns:
         runtime.function(SOURCES[kind], f"channel_normalize_rows_{kind}")(
             way.grid, (way.threads,), (*arrays, n, way.columns, way.size, int(way.fused), eps, int(center)))
     else:
         runtime.function(SOURCES[kind], f"channel_normalize_planes_{kind}")(
-            way.grid, (way.threads,), (*arrays, n, c, l, way.size, way.count, eps, int(center)))
+            way.grid, (way.threads,), (*arrays, n, c, l, way.size, way.parts, eps, int(center)))
     if not way.fused:
         runtime.function(SOURCES[kind], f"channel_normalize_join_{kind}")((-(-c // 4),), (128,), (
-            mean, var, parts, c, l if way.columns else 1, way.size, way.total, way.count, int(center)))
+            mean, var, parts, c, l if way.columns else 1, way.size, way.total, way.parts, int(center)))
         grid = runtime.grid(x.size, 256, 16 // x.dtype.itemsize)
         runtime.function(SOURCES[kind], f"channel_normalize_apply_{kind}")(
             grid, (256,), (out, x, w, b, mean, var, x.size, c, l, eps))

@@ -65,7 +65,8 @@ template <class T, class W, bool whole> __device__ __forceinline__ void over_row
     for (i64 top = first + ty; top < last; top += (i64)together * rows) {
         pack<T> held[together];
 #pragma unroll
-        for (int r = 0; r < together; r++) held[r] = top + r * rows < last ? take(l, x + (top + r * rows) * columns, 0) : pack<T>{};
+        for (int r = 0; r < together; r++)
+            held[r] = top + r * rows < last ? take(l, x + (top + r * rows) * columns, 0) : pack<T>{};
         const i64 left_over = (last - top + rows - 1) / rows;
         const A some = A(left_over < together ? left_over : together), share = some / (own + some), before = own * share;
 #pragma unroll
@@ -88,7 +89,8 @@ template <class T, class W, bool whole> __device__ __forceinline__ void over_row
         const A other = swapped(own, step);
 #pragma unroll
         for (int k = 0; k < width; k++) {
-            const moments<A> mine = {own, mean_of[k], square_of[k]}, its = {other, swapped(mine.mean, step), swapped(mine.square, step)};
+            const moments<A> mine = {own, mean_of[k], square_of[k]};
+            const moments<A> its = {other, swapped(mine.mean, step), swapped(mine.square, step)};
             const moments<A> both = threadIdx.x & step ? its + mine : mine + its;
             mean_of[k] = both.mean, square_of[k] = both.square;
         }

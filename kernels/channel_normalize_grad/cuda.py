@@ -24,17 +24,17 @@ def channel_normalize_grad(runtime: Runtime, g: Any, x: Any, w: Any, mean: Any, 
     g, x, mean, var = (runtime.contiguous(a) for a in (g, x, mean, var))
     gx, gw, gb = empty(x.shape, x.dtype), empty(c, wide), empty(c, wide)
     way = arranged(runtime, n, c, l, x.dtype.itemsize)
-    parts = 0 if way.fused else empty((way.count, way.columns or c, 2), wide)
+    parts = 0 if way.fused else empty((way.parts, way.columns or c, 2), wide)
     arrays = (gx, gw, gb, parts, g, x, weight, mean, var)
     if way.columns:
         runtime.function(SOURCES[kind], f"channel_normalize_grad_rows_{kind}")(
             way.grid, (way.threads,), (*arrays, n, way.columns, l, way.size, int(way.fused), eps, int(center)))
     else:
         runtime.function(SOURCES[kind], f"channel_normalize_grad_planes_{kind}")(
-            way.grid, (way.threads,), (*arrays, n, c, l, way.size, way.count, eps, int(center)))
+            way.grid, (way.threads,), (*arrays, n, c, l, way.size, way.parts, eps, int(center)))
     if not way.fused:
         runtime.function(SOURCES[kind], f"channel_normalize_grad_join_{kind}")((-(-c // 4),), (128,), (
-            gw, gb, parts, c, l if way.columns else 1, way.count))
+            gw, gb, parts, c, l if way.columns else 1, way.parts))
         runtime.function(SOURCES[kind], f"channel_normalize_grad_apply_{kind}")(
             runtime.grid(x.size, 256, 16 // x.dtype.itemsize), (256,),
             (gx, g, x, weight, mean, var, gw, gb, x.size, c, l, eps, int(center)))

@@ -16,8 +16,8 @@ template <class T> __device__ __forceinline__ T gradient(T g, T x, const line<ac
 }
 
 template <class T, class W, int width> __device__ __forceinline__ void over_planes(
-    T* gx, acc<T>* gw, acc<T>* gb, acc<T>* parts, const T* g, const T* x, const W* w, const acc<T>* mean, const acc<T>* var, i64 n,
-    i64 c, i64 l, i64 size, i64 count, acc<T> eps, bool center)
+    T* gx, acc<T>* gw, acc<T>* gb, acc<T>* parts, const T* g, const T* x, const W* w, const acc<T>* mean, const acc<T>* var,
+    i64 n, i64 c, i64 l, i64 size, i64 count, acc<T> eps, bool center)
 {
     typedef acc<T> A;
     constexpr int together = 4;
@@ -67,8 +67,8 @@ template <class T, class W, int width> __device__ __forceinline__ void over_plan
 }
 
 template <class T, class W, bool whole> __device__ __forceinline__ void over_rows(
-    T* gx, acc<T>* gw, acc<T>* gb, acc<T>* parts, const T* g, const T* x, const W* w, const acc<T>* mean, const acc<T>* var, i64 n,
-    i64 columns, i64 l, i64 size, bool complete, acc<T> eps, bool center)
+    T* gx, acc<T>* gw, acc<T>* gb, acc<T>* parts, const T* g, const T* x, const W* w, const acc<T>* mean, const acc<T>* var,
+    i64 n, i64 columns, i64 l, i64 size, bool complete, acc<T> eps, bool center)
 {
     typedef acc<T> A;
     constexpr int width = pack<T>::size, together = 4, tile = 8 * width;
@@ -91,7 +91,8 @@ template <class T, class W, bool whole> __device__ __forceinline__ void over_row
 #pragma unroll
         for (int i = 0; i < together; i++) {
             gs[i] = xs[i] = pack<T>{};
-            if (top + i * rows < last) gs[i] = take(at, g + (top + i * rows) * columns, 0), xs[i] = take(at, x + (top + i * rows) * columns, 0);
+            const i64 start = (top + i * rows) * columns;
+            if (top + i * rows < last) gs[i] = take(at, g + start, 0), xs[i] = take(at, x + start, 0);
         }
 #pragma unroll
         for (int i = 0; i < together; i++)
@@ -144,8 +145,8 @@ template <class A> __device__ __forceinline__ void join(A* gw, A* gb, const A* p
 
 // gx over the array as it lies in memory, `count` elements a channel.
 template <class T, class W> __device__ __forceinline__ void apply(
-    T* gx, const T* g, const T* x, const W* w, const acc<T>* mean, const acc<T>* var, const acc<T>* gw, const acc<T>* gb, i64 total,
-    i64 c, i64 l, acc<T> eps, bool center)
+    T* gx, const T* g, const T* x, const W* w, const acc<T>* mean, const acc<T>* var, const acc<T>* gw, const acc<T>* gb,
+    i64 total, i64 c, i64 l, acc<T> eps, bool center)
 {
     typedef acc<T> A;
     constexpr int width = pack<T>::size;

@@ -2,8 +2,8 @@
 #include "moments.cuh"
 
 // A row stays in the registers of `group` threads: read once, mean and then squared deviations from there, written once (if not
-// `whole`, it is read again from the cache). Blocks of several groups take as many rows at a time. A row too long for a block comes
-// in slices of `columns`, blockIdx.x says which, and its moments in `parts` of `length` elements each.
+// `whole`, it is read again, from the cache). Blocks of several groups take as many rows at a time. A row too long for a block
+// comes in slices of `columns`, blockIdx.x says which, and its moments in `parts` of `length` elements each.
 template <class T, class W, int packs, bool whole> __device__ __forceinline__ void rows(
     T* y, acc<T>* mean, acc<T>* var, const T* x, const W* w, const W* b, const acc<T>* parts, i64 length, i64 n, i64 m, int group,
     i64 columns, acc<T> eps, bool center)
@@ -83,8 +83,8 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
         i64 length, i64 n, i64 m, i64 group, i64 columns, double eps, i64 center)                                         \
     {                                                                                                                     \
         if (m % pack<element>::size == 0 && aligned16(x, y, w, b))                                                        \
-            rows<element, weight, packs, true>(y, mean, var, x, w, b, parts, length, n, m, (int)group, columns, eps, center); \
-        else rows<element, weight, packs, false>(y, mean, var, x, w, b, parts, length, n, m, (int)group, columns, eps, center); \
+            rows<element, weight, packs, true>(y, mean, var, x, w, b, parts, length, n, m, group, columns, eps, center);  \
+        else rows<element, weight, packs, false>(y, mean, var, x, w, b, parts, length, n, m, group, columns, eps, center); \
     }
 ROWS(row_normalize_1, 1, 128, 10)
 ROWS(row_normalize_4, 4, 128, 4)

@@ -1,12 +1,13 @@
 #include "tensorlite.cuh"
 #include "moments.cuh"
 
-// Rows of g and x stay in the registers of `group` threads: read once (if not `whole`, again from the cache); two sums; gx written
-// once. What the rows a thread sees add to the gradients of weight and bias it keeps in registers, and blocks write it to sums[blockIdx.y], (2, m), at their end. A row
-// too long for a block comes in slices of `columns`, blockIdx.x says which, and its sums in `count` parts.
+// Rows of g and x stay in the registers of `group` threads: read once (if not `whole`, again, from the cache); two sums; gx is
+// written once. What the rows a thread sees add to the gradients of weight and bias it keeps in registers, and blocks write it to
+// sums[blockIdx.y], (2, m), at their end. A row too long for a block comes in slices of `columns`, blockIdx.x says which, and its
+// sums in `count` parts.
 template <class T, class W, int packs, bool whole> __device__ __forceinline__ void rows(
-    T* gx, acc<T>* sums, const T* g, const T* x, const W* w, const acc<T>* mean, const acc<T>* var, const acc<T>* parts, i64 count,
-    i64 n, i64 m, int group, i64 columns, acc<T> eps, bool center)
+    T* gx, acc<T>* sums, const T* g, const T* x, const W* w, const acc<T>* mean, const acc<T>* var, const acc<T>* parts,
+    i64 count, i64 n, i64 m, int group, i64 columns, acc<T> eps, bool center)
 {
     typedef acc<T> A;
     constexpr int width = pack<T>::size;
@@ -48,7 +49,10 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
         }
         if (packs == 4 && parts) {
             both = {};
-            for (i64 q = lane; q < count; q += 32) both = both + two<A>{parts[2 * (i * count + q)], parts[2 * (i * count + q) + 1]};
+            for (i64 q = lane; q < count; q += 32) {
+                const A* part = parts + 2 * (i * count + q);
+                both = both + two<A>{part[0], part[1]};
+            }
             both = lane_sum(both, 32);
         } else {
             both = group_sum(both, group, shared);
@@ -103,15 +107,18 @@ template <class T, class W, int packs, bool whole> __device__ __forceinline__ vo
         const wide* parts, i64 count, i64 n, i64 m, i64 group, i64 columns, double eps, i64 center)                       \
     {                                                                                                                     \
         if (m % pack<element>::size == 0 && aligned16(gx, g, x, w))                                                       \
-            rows<element, weight, packs, true>(gx, sums, g, x, w, mean, var, parts, count, n, m, (int)group, columns, eps, center); \
-        else rows<element, weight, packs, false>(gx, sums, g, x, w, mean, var, parts, count, n, m, (int)group, columns, eps, center); \
+            rows<element, weight, packs, true>(                                                                           \
+                gx, sums, g, x, w, mean, var, parts, count, n, m, group, columns, eps, center);                           \
+        else rows<element, weight, packs, false>(                                                                         \
+                gx, sums, g, x, w, mean, var, parts, count, n, m, group, columns, eps, center);                           \
     }
 ROWS(row_normalize_grad_1, 1, 128, 6)
 ROWS(row_normalize_grad_4, 4, sizeof(element) == 2 ? 256 : 512, 1)
 
 // parts[i, p] = the sums of g w and of g w xhat over elements [p length, (p + 1) length) of row i; block (p, i).
 template <class T, class W, bool whole> __device__ __forceinline__ void row_parts(
-    acc<T>* parts, const T* g, const T* x, const W* w, const acc<T>* mean, const acc<T>* var, i64 n, i64 m, i64 length, acc<T> eps)
+    acc<T>* parts, const T* g, const T* x, const W* w, const acc<T>* mean, const acc<T>* var, i64 n, i64 m, i64 length,
+    acc<T> eps)
 {
     typedef acc<T> A;
     constexpr int width = pack<T>::size;

@@ -127,7 +127,7 @@ def softmax_cross_entropy(
     if counted:
         runtime.function(source, f"softmax_cross_entropy_count_{suffix}")(runtime.grid(n, 256, 8, 1), (256,), args)
     run = runtime.function(source, f"softmax_cross_entropy_{name}_{suffix}")
-    if shared > 48 << 10 and run.max_dynamic_shared_size_bytes < shared:   # type: ignore[attr-defined]
+    if shared > (48 << 10) - STATIC and run.max_dynamic_shared_size_bytes < shared:   # type: ignore[attr-defined]
         run.max_dynamic_shared_size_bytes = shared   # type: ignore[attr-defined]
     run((grid,), (threads,), (*args, *more), shared_mem=shared)
     return loss, grad

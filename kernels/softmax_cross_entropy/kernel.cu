@@ -468,7 +468,8 @@ template <class T> __device__ void shared(const problem<T>& p) {
     for (int b = 0; b < batches; b++) fetch(window_of(row), b, t.kept);
     const constants<A> s = prepare(p);
     double sum = 0;
-    for (int turn = 0; row < p.n; turn ^= 1) {
+    int turn = 0;   // of the rooms, one after the other: rows that do not count have no barrier
+    while (row < p.n) {
         const i64 next_row = row + gridDim.x;
         const target<A> next_t = next_row < p.n ? p.find(next_row) : target<A>{-1, A(0), false};
         const window<T, int> w = window_of(row), next = window_of(next_row);
@@ -491,6 +492,7 @@ template <class T> __device__ void shared(const problem<T>& p) {
                 absorb<T>(r, z);
             }
             r = over_block(r, s.smooth, room[turn]);
+            turn ^= 1;
         }
         if (threadIdx.x == 0) {
             sum += p.give(row, t.kept ? p.loss(r, t, s, logit, work.reference) : A(0));
@@ -526,7 +528,7 @@ template <class T> __device__ void two_pass(const problem<T>& p) {
     const constants<A> s = prepare(p);
     double sum = 0;
     int turn = 0;
-    for (i64 row = blockIdx.x; row < p.n; row += gridDim.x, turn ^= 1) {
+    for (i64 row = blockIdx.x; row < p.n; row += gridDim.x) {
         const target<A> t = p.find(row);
         const window<T, i64> w(p.logits + row * p.c, p.c);
         row_work<T, i64> work(p, s, w, t, row);
@@ -556,6 +558,7 @@ template <class T> __device__ void two_pass(const problem<T>& p) {
                 absorb<T>(r, z);
             }
             r = over_block(r, s.smooth, room[turn]);
+            turn ^= 1;
         }
         if (threadIdx.x == 0) {
             sum += p.give(row, t.kept ? p.loss(r, t, s, logit, work.reference) : A(0));

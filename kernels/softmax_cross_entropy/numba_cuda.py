@@ -187,7 +187,7 @@ def softmax_cross_entropy(
     losses = cupy.empty((n,), logits.dtype)
     grad = cupy.empty(logits.shape, logits.dtype) if want_grad else None
     run, shared = function(runtime, kernels.rows), row if keep else 0
-    if shared > 48 << 10 and run.max_dynamic_shared_size_bytes < shared:   # type: ignore[attr-defined]
+    if shared > (48 << 10) - STATIC and run.max_dynamic_shared_size_bytes < shared:   # type: ignore[attr-defined]
         run.max_dynamic_shared_size_bytes = shared   # type: ignore[attr-defined]
     run((min(n, min(blocks, 2048 // threads) * runtime.multiprocessors),), (threads,),
         (losses, 0 if grad is None else grad, logits, labels, n, c, ignore_index, mean, int(want_grad), int(keep),

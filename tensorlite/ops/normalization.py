@@ -32,6 +32,7 @@ def _normalize_rule(g: Any, needs: Any, x: Any, w: Any, hidden: Any, axes: Axes,
 # No gradient flows to the moments: the rules differentiate through them, so one operation's backward is all there is to run.
 normalize_p = primitive("normalize", _reference.normalize, outputs=3, visible=1)
 normalize_p.vjp_all(_normalize_rule)
+normalize_with_moments_p: Any = normalize_p.full   # the same, the moments being results too
 
 
 def _normalize_grad_rule(h: Any, needs: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, axes: Axes, eps: float, center: bool,
@@ -171,7 +172,7 @@ def batch_norm_by_batch(input: Array, weight: Array | None, bias: Array | None, 
                          "training (their variance would be 0): use a larger batch, or eval()")
     w, b = _channels(weight, n), _channels(bias, n)
     alone = w is None and b is not None
-    out, mean, var = normalize_p.full(input, w, None if alone else b, axes=axes, eps=eps, center=True)
+    out, mean, var = normalize_with_moments_p(input, w, None if alone else b, axes=axes, eps=eps, center=True)
     return add_p(out, b) if alone else out, raw(mean), raw(var)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import weakref
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -213,6 +214,9 @@ def test_row_19_needs_input_grad() -> None:
 def test_row_19_imports_without_a_gpu() -> None:
     code = "import sys, tensorlite; sys.exit(any(m.split('.')[0] == 'cupy' or m == 'numba.cuda' for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    example = Path(__file__).resolve().parents[2] / "examples" / "caffe_sigmoid.py"
+    said = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, check=True).stdout
+    assert said.endswith("CUDA imported: False\n")
 
 
 @pytest.mark.parametrize(("f", "value", "gradient"), [

@@ -74,20 +74,23 @@ class RawKernel:
         self.name = entry.name.decode()
         self.parameters = [(p.size, p.kind.decode()) for p in entry.parameters[:entry.count]]
         self.max_threads_per_block = entry.max_threads or MOST_THREADS
-        self._dynamic = SHARED_MEMORY
+        held = module.module.contents
+        self._static = held.shared_end - held.shared   # of the whole module: what each kernel has of it is not known
+        self._dynamic = max(0, SHARED_MEMORY - self._static)
 
     def __repr__(self) -> str:
         return f"RawKernel({self.name!r})"
 
     @property
     def max_dynamic_shared_size_bytes(self) -> int:
-        """Bytes of dynamic shared memory a launch may ask for; set it to have more than 48 KB."""
+        """Bytes of dynamic shared memory a launch may ask for; set it to have more than 48 KB with the static ones."""
         return self._dynamic
 
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
-        if not 0 <= size <= SHARED_MEMORY_OPTIN:
-            raise ValueError(f"{self.name}: max_dynamic_shared_size_bytes = {size}, the device has {SHARED_MEMORY_OPTIN}")
+        if not 0 <= size <= SHARED_MEMORY_OPTIN - self._static:
+            raise ValueError(f"{self.name}: max_dynamic_shared_size_bytes = {size}, the device has {SHARED_MEMORY_OPTIN}, of which the "
+                             f"module's static shared memory takes {self._static}")
         self._dynamic = size
 
     def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0) -> None:
@@ -97,7 +100,7 @@ class RawKernel:
             raise ValueError(f"{self.name}: a block of {threads} threads, at most {self.max_threads_per_block} can be launched")
         if not 0 <= shared_mem <= self._dynamic:
             raise ValueError(f"{self.name}: shared_mem={shared_mem}, at most {self._dynamic} bytes can be had "
-                             f"(above {SHARED_MEMORY} only after setting max_dynamic_shared_size_bytes)")
+                             f"(more only after setting max_dynamic_shared_size_bytes)")
         if len(args) != len(self.parameters):
             raise TypeError(f"{self.name}: {len(args)} arguments for {len(self.parameters)} parameters")
         words = [self._word(i, arg, *p) for i, (arg, p) in enumerate(zip(args, self.parameters))]
