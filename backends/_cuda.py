@@ -48,7 +48,7 @@ class CupyBackend(Backend):
 
     def __init__(self, cupy: Any) -> None:
         self.cupy = cupy
-        self.array_type = cupy.ndarray
+        self.array_type: Any = cupy.ndarray
         self.scalar_types = ()
         self.capabilities = frozenset({"inplace", "strides", "float16"} | ({"bfloat16"} if _has_bfloat16(cupy) else set()))
         self.xp = Namespace(cupy, None, self.checked)

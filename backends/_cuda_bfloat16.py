@@ -13,7 +13,7 @@ ROUNDED_ONCE = frozenset({
 })
 
 
-def rounded_once(function: Callable[..., Any], array_type: type) -> Callable[..., Any]:
+def rounded_once(function: Callable[..., Any], array_type: Any) -> Callable[..., Any]:
     """``function``, computed in float32 where an argument is bfloat16."""
     def wide(value: Any) -> Any:
         return value.astype("float32") if value.__class__ is array_type and value.dtype.kind == "V" else value

@@ -44,6 +44,8 @@ def found(device: Cpu | Cuda, libraries: dict[str, Any], case: Case, problems: l
           ) -> Iterator[tuple[str, Callable[[], Candidate]]]:
     """(label, what makes the candidate) for each peer that does this kernel's work."""
     torch, jax = libraries.get("torch"), libraries.get("jax")
+    if torch is not None and hasattr(torch, "backends"):
+        torch.backends.cuda.matmul.allow_tf32 = case.dtype == "tf32"
     makes = dict(TORCH.get(case.kernel, {})) if torch is not None else {}
     if device.kind == "cpu" or "liger_kernel" not in libraries:
         makes.pop("liger", None)

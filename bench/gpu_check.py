@@ -64,8 +64,8 @@ def stages(out: Path) -> list[Stage]:
     sanitizer = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     some = "test_there_and_back or test_training_is_that_of_the_cpu"
     return [
-        Stage("install", [python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "-e", str(ROOT)],
-              0.2, required=False),
+        Stage("install", [python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "-e",
+                          str(ROOT)], 0.2, required=False),
         Stage("driver", ["nvidia-smi"], 0.05, required=False),
         Stage("packages", [python, "-m", "pip", "list", "--format=freeze"], 0.1, required=False),
         Stage("info", [python, "-m", "tensorlite", "info"], 0.1),

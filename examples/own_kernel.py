@@ -21,11 +21,11 @@ SIGMOID = """z = scale * x + shift
 e = exp(-abs(z))
 s = (e if z < 0 else 1) / (1 + e)
 """
-backward = tl.kernel("scale_shift_silu_dx", formula=SIGMOID + "upper * s * (1 + x * scale * (1 - s))")   # arguments: scale, x, ...
+backward = tl.kernel("scale_shift_silu_dx", formula=SIGMOID + "upper * s * (1 + x * scale * (1 - s))")
 
 
 def vjp(g: Any, x: Any, scale: Any, shift: Any) -> tuple[Any, Any, Any]:
-    """With d the derivative of the sigmoid: dx by a kernel, the others of g x d."""
+    """dx is a kernel's, whose arguments are its formula's names in their order; d is g x times the sigmoid's slope."""
     s = tl.sigmoid(scale * x + shift)
     d = g * x * s * (1 - s)
     return backward(scale, x, shift, g), d * x, d

@@ -260,7 +260,7 @@ def _filled(xp: Any, value: Any, like: Any) -> Any:
 
 def _of_arrays(xp: Any, name: str) -> Callable[..., Any]:
     """The function of arrays; of numbers alone it is Python's."""
-    of_numbers = {"abs": abs, "max": max, "min": min}.get(name) or getattr(math, name)
+    of_numbers: Any = {"abs": abs, "max": max, "min": min}.get(name) or getattr(math, name)
 
     def call(*args: Any) -> Any:
         if not any(hasattr(a, "dtype") for a in args):

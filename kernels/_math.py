@@ -5,16 +5,19 @@ Numba calls the C library's ``exp`` once per element, which keeps the whole loop
 """
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import float32, float64, int32, int64, njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import overload
 
 __all__ = ["add_any_order", "exp_nonpositive", "exp_parts", "float_bits", "fma", "inline", "intrinsic", "jit", "log_above_one",
-           "order_key"]
+           "order_key", "pause_and_load"]
 
 
 def jit(function: Callable[..., Any] | None = None, *, nogil: bool = False) -> Any:
@@ -82,6 +85,18 @@ def fma(typingctx: Any, x: Any, y: Any, z: Any) -> Any:
         return builder.fma(*args)
 
     return x(x, y, z), codegen
+
+
+@intrinsic
+def pause_and_load(typingctx: Any, words: Any) -> Any:
+    """The first number of an int64 array, read again from memory each time, after a short rest of the core (on x86)."""
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if platform.machine() in ("x86_64", "AMD64"):
+            pause = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.pause")
+            builder.call(pause, [])
+        return builder.load_atomic(context.make_array(signature.args[0])(context, builder, args[0]).data, "acquire", 8)
+
+    return int64(words), codegen
 
 
 def order_key(x: Any) -> Any:

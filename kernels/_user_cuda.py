@@ -89,7 +89,7 @@ class from_source:
             with _Explained(self.name, self.source, f"{self.name}_{kind}"):
                 launch = runtime.function(self.source, f"{self.name}_{kind}")
                 if shared and shared[0] > DEFAULT_SHARED:
-                    launch.max_dynamic_shared_size_bytes = int(shared[0])   # type: ignore[attr-defined]
+                    launch.max_dynamic_shared_size_bytes = int(shared[0])
                 more = [self._number(name, options[name]) for name in self.options]
                 launch((int(blocks),), (int(threads),), (*results, *given, *numbers, *more),
                        shared_mem=int(shared[0]) if shared else 0)

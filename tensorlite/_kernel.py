@@ -54,7 +54,8 @@ class kernel(Kernel):
         argument (None for what has none), or a dict of functions by argument. The parameters' names say what is kept for it:
         ``g`` (the result's cotangent; of several results a list, None where nothing arrives), arguments, ``out``, options,
         ``x_shape``, ``x_dtype``. It works on tensors. False: there is none.
-    jvp: a dict of functions by argument, ``rule(t, ...)``, for forward mode.
+    jvp: a dict of functions by argument, ``rule(t, ...)``, that take the argument's tangent to the result's. They are kept for
+        forward mode, which tensorlite does not have yet; :meth:`check` compares them with ``vjp``.
     signature: shapes and dtypes, ``"x: (n, d), labels: int (n) -> (n)"`` (:class:`tensorlite._signature.Signature`). Checked at
         every call. A source needs one, several results too.
     autocast: ``"low"`` runs it in autocast's 16 bits, ``"wide"`` in float32; None takes what comes.
@@ -69,7 +70,7 @@ class kernel(Kernel):
     >>> softsign = tl.kernel("softsign", formula="x / (1 + abs(x))", vjp=lambda g, x: g / (1 + abs(x)) ** 2)
     >>> x = tl.tensor([-1.0, 0.0, 3.0], requires_grad=True)
     >>> y = softsign(x); y.sum().backward(); y, x.grad
-    (tensor([-0.5000,  0.0000,  0.7500], requires_grad=True), tensor([0.2500, 1.0000, 0.0625]))
+    (tensor([-0.5 ,  0.  ,  0.75], grad_fn=<SoftsignBackward>), tensor([0.25  , 1.    , 0.0625]))
     >>> tl.kernels.load("softsign") is softsign
     True
     """
@@ -86,7 +87,7 @@ class kernel(Kernel):
         self._defaults = head.__defaults__ or ()
         self.signature = None if signature is None else Signature(name, signature, self.arguments)
         self.formula = None if formula is None else Formula(name, formula, self.arguments, tuple(self.options))
-        self._reference = reference if self.formula is None else reference or self.formula.reference
+        self._reference: Any = reference or (self.formula and self.formula.reference)
         self.elementwise = self.signature is None and (formula is not None or isinstance(cuda, str))
         super().__init__(name, self._plain, cost or self._cost, sample=sample)
         self._given_cpu = self.formula.cpu if cpu is None and self.formula is not None else cpu
@@ -105,6 +106,9 @@ class kernel(Kernel):
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}({', '.join([*self.arguments, *self.options])}) of {', '.join(self.variants)}>"
+
+    def __reduce__(self) -> Any:
+        return kernels.load, (self.name,)   # copies of a model that holds it share it
 
     def __call__(self, *args: Any, **given: Any) -> Any:
         if given or len(args) != len(self.arguments):
@@ -137,12 +141,12 @@ class kernel(Kernel):
         return self._wide(xp, lambda *a, **o: self._reference(xp, *a, **o), arrays, {**self.options, **options})
 
     @property
-    def cpu(self) -> Callable[..., Any] | None:   # type: ignore[override]
+    def cpu(self) -> Callable[..., Any] | None:
         """The CPU version, called like the reference without ``xp``; None where there is none."""
         return None if self._given_cpu is None else self._run_cpu
 
     @property
-    def cuda(self) -> Callable[..., Any] | None:   # type: ignore[override]
+    def cuda(self) -> Callable[..., Any] | None:
         """The CUDA version, called with a ``Runtime`` and then like the reference without ``xp``; None where there is none."""
         return None if self._given_cuda is None else self._run_cuda
 
@@ -180,6 +184,11 @@ class kernel(Kernel):
     def _wide(self, xp: Any, function: Any, arrays: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """``function`` of the arrays with 16-bit floats as float32; its results are cast back, unless the signature says what
         they are, or other floats were among the arguments."""
+        for a in arrays:
+            if getattr(getattr(a, "dtype", None), "itemsize", 4) == 2:
+                break
+        else:   # the usual case, found quickly; integers of 16 bits are told apart below
+            return function(*arrays, **options)
         floats = {str(a.dtype): a.dtype for a in arrays if hasattr(a, "dtype") and _dtypes.kind(a.dtype) == "f"}
         if not HALVES & floats.keys():
             return function(*arrays, **options)
@@ -227,13 +236,13 @@ class kernel(Kernel):
         made.forward = self._dispatch
         if vjp is None:
             names = ("g", "needs", *self.arguments, "options")
-            made.vjp_all(Rule(names, self._differentiated))   # type: ignore[arg-type]
+            made.vjp_all(Rule(names, self._differentiated))
         elif isinstance(vjp, Mapping):
             self._known(vjp, "vjp")
-            made.vjp(**{a: Rule(names_of(rule), rule) for a, rule in vjp.items()})   # type: ignore[arg-type]
+            made.vjp(**{a: Rule(names_of(rule), rule) for a, rule in vjp.items()})
         elif vjp is not False:
             names = names_of(vjp)
-            made.vjp_all(Rule(("g", "needs", *names[1:]), Joint(self.name, self.arguments, vjp)))   # type: ignore[arg-type]
+            made.vjp_all(Rule(("g", "needs", *names[1:]), Joint(self.name, self.arguments, vjp)))
         if jvp is not None:
             self._known(jvp, "jvp")
             made.jvp(**jvp)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tensorlite import _dtypes, backends
+from tensorlite.engine.primitive import names_of
 from tensorlite.engine.value import Value, new, raw
 from tensorlite.errors import DTypeError, KernelCheckError, TensorliteError
 from tensorlite.testing import GradcheckError, gradcheck
@@ -133,10 +134,11 @@ def check(kernel: Any, arrays: Sequence[Any], device: str | None, tolerance: flo
             rows.append((place.device, place.version, "", "", verdict))
             wrong.append(f"{place.version} on {place.device} for empty arrays")
     for name in dict.fromkeys(place.device for place in places) if gradient and not kernel.primitive.discrete else ():
-        verdict = _gradient(kernel, name, arrays, options)
-        rows.append((name, "gradient", "float64", "", verdict))
-        if verdict not in FINE:
-            wrong.append(f"gradient on {name}")
+        for what, verdict in (("gradient", _gradient(kernel, name, arrays, options)),
+                              *[("jvp", _forward(kernel, name, arrays, options))] * bool(kernel.primitive.jvps)):
+            rows.append((name, what, "float64", "", verdict))
+            if verdict not in FINE:
+                wrong.append(f"{what} on {name}")
     report = Report(f"kernel {kernel.name}: errors in units of the dtype's rounding, at most {tolerance:g}",
                     ("device", "version", "dtype", "error", "verdict"), rows)
     if wrong:
@@ -203,6 +205,36 @@ def _gradient(kernel: Any, device: str, arrays: Sequence[Any], options: dict[str
     return "ok"
 
 
+def _forward(kernel: Any, device: str, arrays: Sequence[Any], options: dict[str, Any]) -> str:
+    """The verdict on the rules for forward mode: <v, J t> must be <J^T v, t>, with vjp's J."""
+    import tensorlite as tl
+    backend, rng, rules = backends.backend_for_device(device), np.random.default_rng(0), kernel.primitive.jvps
+
+    def there(array: Any) -> Any:
+        return new(backend.asarray(array, device=device))
+
+    inputs = [there(a) if hasattr(a, "dtype") else a for a in _cast(arrays, np.float64)]
+    where = [i for i, name in enumerate(kernel.arguments) if name in rules and hasattr(arrays[i], "dtype")]
+
+    def operation(*chosen: Any) -> Any:
+        given = list(inputs)
+        for i, a in zip(where, chosen):
+            given[i] = a
+        return kernel(*given, **options)
+    out, pullback = tl.func.vjp(operation, *[inputs[i] for i in where])
+    if isinstance(out, tuple):
+        return "rules for several results cannot be checked"
+    v, tangents = there(rng.normal(size=out.shape)), [there(rng.normal(size=inputs[i].shape)) for i in where]
+    known = {**dict(zip(kernel.arguments, inputs)), **kernel.options, **options, "out": out}
+    pushed = 0.0
+    for i, t in zip(where, tangents):
+        rule = rules[kernel.arguments[i]]
+        pushed += float((v * rule(t, *[known[name] for name in names_of(rule)[1:]])).sum().item())
+    pulled = sum(float((c * t).sum().item()) for c, t in zip(pullback(v), tangents))
+    agree = abs(pushed - pulled) <= 1e-8 * max(abs(pushed), abs(pulled), 1.0)
+    return "ok" if agree else f"<v, J t> is {pushed}, but <J^T v, t> {pulled}"
+
+
 def bench(kernel: Any, arrays: Sequence[Any], device: str | None, seconds: float, options: dict[str, Any]) -> Report:
     """See :meth:`tensorlite.kernel.bench`."""
     rows = []
@@ -223,7 +255,8 @@ def _best(call: Callable[[], Any], wait: Callable[[], None], seconds: float) -> 
     """Seconds a call takes: the best of rounds of some calls, after one that warms up."""
     call()
     wait()
-    rounds, began, count = [], time.perf_counter(), 1
+    rounds: list[float] = []
+    began, count = time.perf_counter(), 1
     while len(rounds) < 3 or time.perf_counter() - began < seconds:
         start = time.perf_counter()
         for _ in range(count):

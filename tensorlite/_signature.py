@@ -10,6 +10,7 @@ from tensorlite.errors import DTypeError, KernelError, ShapeError
 
 __all__ = ["Part", "Signature"]
 
+KEPT = 1024   # combinations of shapes that are remembered
 KINDS = {"float": "f", "int": "iu", "bool": "b"}
 DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "bfloat16", "float32",
           "float64", "complex64", "complex128")
@@ -46,10 +47,12 @@ class Signature:
 
     def __init__(self, op: str, text: str, arguments: Sequence[str]) -> None:
         self.op, self.text = op, text
+        self._known: dict[Any, dict[str, Any]] = {}   # sizes by shapes: a training loop's are few
         given, arrow, result = text.partition("->")
         if not arrow:
             raise KernelError(f"{op}: signature {text!r} has no '->'; expected such as 'x: (n, d), w: (d) -> (n, d)'")
         self.arguments, self.results = self._parts(given), self._parts(result)
+        self._typed = any(part.dtype for part in self.arguments)
         found = [part.name for part in self.arguments]
         if found != list(arguments):
             raise KernelError(f"{op}: signature {text!r} has the arguments {', '.join(found) or 'none'}; those of the "
@@ -89,6 +92,15 @@ class Signature:
 
     def sizes(self, shapes: Sequence[tuple[int, ...] | None]) -> dict[str, Any]:
         """What each name stands for, given the arguments' shapes (None for an argument that is left out)."""
+        key = tuple(shapes)
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= KEPT:
+                self._known.clear()
+            found = self._known[key] = self._sizes_of(key)
+        return found
+
+    def _sizes_of(self, shapes: tuple[tuple[int, ...] | None, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         where: dict[str, str] = {}
         for part, shape in zip(self.arguments, shapes):
@@ -116,7 +128,7 @@ class Signature:
 
     def check_dtypes(self, arrays: Sequence[Any]) -> None:
         """Raise ``DTypeError`` for an argument of another dtype than the signature says."""
-        for part, array in zip(self.arguments, arrays):
+        for part, array in zip(self.arguments, arrays) if self._typed else ():
             if part.dtype and hasattr(array, "dtype") and not _is(array.dtype, part.dtype):
                 raise DTypeError(f"{self.op}: {part.name} has dtype {array.dtype}, expected {part.dtype}")
 

@@ -9,6 +9,8 @@ import pytest
 
 nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="compiling for GPUs needs cuda-bindings and nvidia-cuda-nvrtc")
 
+OF_CUPY = ("-ftz=true", "--device-as-default-execution-space")   # CuPy adds them; floats below 2^-126 become 0
+
 
 class CompileError(Exception):
     """NVRTC's log."""
@@ -32,9 +34,9 @@ def _call(function, *args):
 
 @cache
 def compiled(text: str, arch: str, options: tuple[str, ...] = ("--std=c++17",)) -> tuple[bytes, str]:
-    """(cubin, PTX) of a source for ``sm_90`` and its like."""
+    """(cubin, PTX) of a source for ``sm_90`` and its like, with the options that CuPy adds to ours."""
     program = _call(nvrtc.nvrtcCreateProgram, text.encode(), b"kernel.cu", 0, [], [])
-    given = [o.encode() for o in (*options, f"--gpu-architecture={arch}", "-lineinfo")]
+    given = [o.encode() for o in (*options, *OF_CUPY, f"--gpu-architecture={arch}", "-lineinfo")]
     status, = nvrtc.nvrtcCompileProgram(program, len(given), given)
     log = bytearray(_call(nvrtc.nvrtcGetProgramLogSize, program))
     _call(nvrtc.nvrtcGetProgramLog, program, log)

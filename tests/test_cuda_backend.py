@@ -123,6 +123,9 @@ def test_pinned_memory_and_copies_that_do_not_block(backend: Any) -> None:
     back = (there * 2).to("cpu", non_blocking=True)
     tl.cuda.synchronize()
     np.testing.assert_array_equal(back.numpy(), numbers(300, 7) * 2)
+    for shape in ((), (0, 3)):
+        there = tl.zeros(shape).pin_memory().to("cuda", non_blocking=True)
+        assert there.shape == there.to("cpu", non_blocking=True).shape == shape
     w = tl.tensor(numbers(3), requires_grad=True)
     w.to("cuda", non_blocking=True).sum().backward()
     assert w.grad.device == "cpu" and w.grad.tolist() == [1.0, 1.0, 1.0]
@@ -174,6 +177,9 @@ def test_out_of_memory_says_what_to_do_and_the_program_goes_on(backend: Any) -> 
                      "arrays hold", "limited to", "4.0 MiB  results of mul (", "test_cuda_backend.py:", "4.0 MiB  parameters",
                      "try a smaller batch, gradient checkpointing"):
             assert part in text, text
+        for make in (lambda: tl.zeros((1024, 1024), device="cuda"), lambda: tl.tensor(numbers(1024, 1024), device="cuda")):
+            with pytest.raises(tl.errors.OutOfMemoryError, match="out of memory on cuda:0: 4 MiB were asked for"):
+                make()
         del caught
         tl.cuda.set_memory_limit()
         (y * x).sum().backward()
@@ -267,7 +273,8 @@ def test_a_run_is_repeated_bit_for_bit(backend: Any) -> None:
 
 def test_the_same_seed_gives_the_same_numbers(backend: Any) -> None:
     for draw in (lambda d: tl.rand(101, device=d), lambda d: tl.randn(77, device=d),
-                 lambda d: tl.randint(0, 1000, (50,), device=d), lambda d: tl.randperm(64, device=d), lambda d: F.dropout(tl.ones(100, device=d), 0.4)):
+                 lambda d: tl.randint(0, 1000, (50,), device=d), lambda d: tl.randperm(64, device=d),
+                 lambda d: F.dropout(tl.ones(100, device=d), 0.4)):
         out = []
         for device in ("cpu", "cuda"):
             tl.manual_seed(7)

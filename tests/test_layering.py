@@ -21,7 +21,7 @@ LAYERS = [
     "ops",
     "autograd _autocast _function _interop _namespace _shown _signature _tensor",
     "func random linalg testing nn optim",
-    "amp cuda data models io debug _kernel _kernel_check",
+    "amp cuda data models io debug _kernel _kernel_check _kernel_rules",
     "train",
     "demos",
     "cli __main__",

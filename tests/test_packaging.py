@@ -26,9 +26,14 @@ def test_every_file_that_is_no_program_is_listed() -> None:
         pytest.skip("runs on the source tree only")
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     listed = {f"{package.replace('.', '/')}/{name}" for package, names in data.items() for name in names}
+    sources = {"*/*.cu", "*/*.cuh"}   # of kernels, in any of its folders
+    assert sources <= listed
     found = {str(p.relative_to(ROOT)) for p in (ROOT / "tensorlite").rglob("*")
              if p.is_file() and p.suffix != ".py" and "__pycache__" not in p.parts}
-    assert found == listed
+    for part in ("backends", "kernels", "bench"):
+        found |= {f"tensorlite/{p.relative_to(ROOT)}" for p in (ROOT / part).rglob("*") if p.is_file()
+                  and p.suffix not in (".py", ".cu", ".cuh", ".md") and not {"__pycache__", "results"} & set(p.parts)}
+    assert found == listed - sources
 
 
 def test_the_source_tree_is_importable_where_it_lies() -> None:

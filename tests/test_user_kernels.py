@@ -1,8 +1,10 @@
 """``tl.kernel``: operations of users, on the CPU, on the stand-in for CuPy, and with ``-m gpu`` on a GPU."""
 from __future__ import annotations
 
+import copy
 import importlib
 import os
+import pickle
 import re
 import runpy
 import subprocess
@@ -273,6 +275,15 @@ def test_a_gradient_that_is_a_kernel(device: str) -> None:
     silu.check(numbers(9), device=device)   # second order too, through the derivative of the gradient's formula
 
 
+def test_rules_for_forward_mode(device: str) -> None:
+    rules = {"x": lambda t, y: t * y, "y": lambda t, x, out: t * x + 0 * out}
+    scale = tl.kernel("my_forward", formula="x * y", jvp=rules)
+    assert scale.check(numbers(3, 4), numbers(4), device=device)[-1][1:] == ("jvp", "float64", "", "ok")
+    wrong = tl.kernel("my_wrong_forward", formula="x * y", jvp={**rules, "y": lambda t: t})
+    with pytest.raises(KernelCheckError, match="wrong are jvp on"):
+        wrong.check(numbers(3, 4), numbers(3, 4), device=device)
+
+
 def test_autocast(device: str) -> None:
     seen: list[Any] = []
 
@@ -522,6 +533,7 @@ def test_the_list_of_kernels() -> None:
     assert my_rms_norm().cost(x, x[0]) == tl.kernels.Cost(4 * (64 + 8 + 64), 0)
     report = mish.bench(*mish.sample(np.random.default_rng(0)), device="cpu", seconds=0.01)
     assert [row[1] for row in report] == ["reference", "cpu"] and "GB/s" in repr(report)
+    assert copy.deepcopy({"activation": mish})["activation"] is mish and pickle.loads(pickle.dumps(mish)) is mish
     with pytest.raises(KeyError, match="no kernel is called 'my_other'"):
         kernels.load("my_other")
 

@@ -107,7 +107,7 @@ class Runtime:
         found = self._functions.get((source, entry))
         if found is None:
             found = self._functions[source, entry] = self.module(source).get_function(entry)
-        return found   # type: ignore[no-any-return]
+        return found
 
     def module(self, source: Source) -> Any:
         """The source as a CuPy module; its ``compile()`` compiles it now."""

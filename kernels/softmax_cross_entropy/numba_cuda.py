@@ -22,7 +22,7 @@ __all__ = ["KERNELS", "VARIANTS", "softmax_cross_entropy"]
 
 VARIANTS = ("shared", "two_pass")
 ALL = 0xffffffff
-THREADS = 1024
+THREADS = 1024     # of a block at most; half as many in float64, where a thread takes more than 64 registers
 STATIC = 4 << 10   # bytes of shared memory a block has beside its row, with what the system takes
 
 
@@ -182,7 +182,8 @@ def softmax_cross_entropy(
     if keep and row > runtime.shared_memory - STATIC:
         raise ValueError(f"softmax_cross_entropy: rows of {c} {logits.dtype.name} are too long for variant={variant!r}")
     blocks = max(1, (runtime.shared_memory + 1024) // (row + STATIC)) if keep else 2
-    threads = min(max(64, THREADS // blocks // 32 * 32), max(64, -(-c // 128) * 32))   # about four elements each
+    most = THREADS * 4 // logits.dtype.itemsize // blocks
+    threads = min(max(64, most // 32 * 32), max(64, -(-c // 128) * 32))   # about four elements each
     logits, labels = runtime.contiguous(logits), runtime.contiguous(labels.astype("int64", copy=False))
     losses = cupy.empty((n,), logits.dtype)
     grad = cupy.empty(logits.shape, logits.dtype) if want_grad else None

@@ -13,15 +13,17 @@ from tensorlite.errors import OutOfMemoryError
 LISTED = 4   # holders that the error names
 
 
-def exhausted(op: str, error: MemoryError, values: Sequence[Any]) -> Exception:
-    """The error for an allocation that failed in ``op``, which was called with ``values``."""
+def exhausted(op: str, error: MemoryError, values: Sequence[Any], device: str = "cpu") -> Exception:
+    """The error for an allocation that failed in ``op``, which was called with ``values``, or with no array was to make one on
+    ``device``."""
     if isinstance(error, OutOfMemoryError):
         return error
     arrays = [v for v in values if KIND.get(type(v)) == RAW]
-    backend = backends.backend_of(arrays[0]) if arrays else backends.backend_for_device("cpu")
-    place = backend.device_of(arrays[0]) if arrays else "cpu"
-    given = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in arrays) or "no arrays"
-    lines = [f"{op}: out of memory on {place} (given {given}): {backend.out_of_memory(error, arrays)}"]
+    backend: Any = backends.backend_of(arrays[0]) if arrays else backends.backend_for_device(device)
+    place = backend.device_of(arrays[0]) if arrays else device
+    given = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in arrays)
+    given = f" (given {given})" if given else ""
+    lines = [f"{op}: out of memory on {place}{given}: {backend.out_of_memory(error, arrays)}"]
     lines += [f"  {size / 2**20:,.1f} MiB  {what}" for size, what in holders(backend)[:LISTED]]
     lines.append("try a smaller batch, gradient checkpointing, no_grad() where no gradient is needed, or a smaller dtype; the "
                  "program can go on: what failed allocated nothing")
@@ -33,9 +35,10 @@ def holders(backend: Any) -> list[tuple[int, str]]:
     seen: set[int] = set()
     sizes: dict[str, int] = {}
     for what, array in _held():
-        if backends.of_type(type(array)) is not backend:
+        found = backends.of_type(type(array))
+        if found is None or found is not backend:
             continue
-        owner = backend.owner(array)
+        owner = found.owner(array)
         if id(owner) not in seen:
             seen.add(id(owner))
             sizes[what] = sizes.get(what, 0) + int(getattr(owner, "nbytes", 0))

@@ -8,7 +8,7 @@ import numpy as np
 from tensorlite import _dtypes, backends
 from tensorlite._dtypes import as_dtype, get_default_dtype
 from tensorlite._state import current
-from tensorlite.engine import inplace
+from tensorlite.engine import inplace, memory
 from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import KIND, RAW, Value, new, provide
 from tensorlite.errors import DTypeError, ShapeError
@@ -69,7 +69,10 @@ def _raw(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
         dtype = get_default_dtype() if host.dtype.kind == "f" else np.result_type(get_default_dtype(), np.complex64)
     backend = backends.backend_for_device(_device(device))
     fresh = not isinstance(data, np.ndarray) and not hasattr(data, "__array__")
-    return backend.asarray(host, dtype=dtype, device=_device(device), copy=None if fresh else copy)
+    try:
+        return backend.asarray(host, dtype=dtype, device=_device(device), copy=None if fresh else copy)
+    except MemoryError as error:
+        raise memory.exhausted("tensor", error, (), _device(device)) from error
 
 
 def _nested(data: Any) -> Any:
@@ -172,7 +175,11 @@ def _size(shape: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
 def _make(name: str, shape: Any, dtype: Any, device: Any, requires_grad: bool, *more: Any) -> Any:
     device = _device(device)
     xp = _xp(device)
-    return require(new(getattr(xp, name)(shape, *more, dtype=as_dtype(dtype) or get_default_dtype())), requires_grad)
+    try:
+        array = getattr(xp, name)(shape, *more, dtype=as_dtype(dtype) or get_default_dtype())
+    except MemoryError as error:
+        raise memory.exhausted(name, error, (), device) from error
+    return require(new(array), requires_grad)
 
 
 @torch_aliases(shape="size")

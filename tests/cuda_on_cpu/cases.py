@@ -33,7 +33,7 @@ class ReferenceRun:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def __call__(self, *args: Any, variant: str | None = None, **options: Any) -> Any:   # whatever the way, the result is one
         return self.kernel.reference(np, *args, **options)
 
     def put(self, value: Any) -> Any:
@@ -178,7 +178,14 @@ def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
     w = run.put(rng.random(c).astype(dtype_of(dtype)))
     labels = run.put(t)
     return [run(x, labels), run(x, run.put(t.astype(np.int32)), reduction="none", label_smoothing=0.1), run(x, labels, weight=w),
-            run(x, labels, reduction="sum", want_grad=False)]
+            run(x, labels, reduction="sum", want_grad=False), _ignored_between(run, rng, dtype, c)]
+
+
+def _ignored_between(run: Any, rng: Any, dtype: str, c: int) -> Any:
+    """A block's rows that count, with ignored ones, which have no barriers, in between."""
+    t = rng.integers(0, c, 13)
+    t[4:8] = -100
+    return run(run.put(normal(rng, dtype, 13, c)), run.put(t), variant="two_pass")
 
 
 def moments(rng: Any, dtype: str, *shape: int) -> list[np.ndarray[Any, Any]]:

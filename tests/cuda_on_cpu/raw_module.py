@@ -75,7 +75,8 @@ class RawKernel:
         self.parameters = [(p.size, p.kind.decode()) for p in entry.parameters[:entry.count]]
         self.max_threads_per_block = entry.max_threads or MOST_THREADS
         held = module.module.contents
-        self._static = held.shared_end - held.shared   # of the whole module: what each kernel has of it is not known
+        # of the whole module, as what each kernel has of it is not known; with AddressSanitizer none
+        self._static = (held.shared_end or 0) - (held.shared or 0)
         self._dynamic = max(0, SHARED_MEMORY - self._static)
 
     def __repr__(self) -> str:
@@ -89,8 +90,8 @@ class RawKernel:
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
         if not 0 <= size <= SHARED_MEMORY_OPTIN - self._static:
-            raise ValueError(f"{self.name}: max_dynamic_shared_size_bytes = {size}, the device has {SHARED_MEMORY_OPTIN}, of which the "
-                             f"module's static shared memory takes {self._static}")
+            raise ValueError(f"{self.name}: max_dynamic_shared_size_bytes = {size}, the device has {SHARED_MEMORY_OPTIN}, of "
+                             f"which the module's static shared memory takes {self._static}")
         self._dynamic = size
 
     def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0) -> None:

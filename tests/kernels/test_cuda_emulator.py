@@ -333,6 +333,22 @@ def test_shared_memory_above_48_kb_is_asked_for_first():
         function.max_dynamic_shared_size_bytes = 4 * n + 1
 
 
+def test_static_shared_memory_counts():
+    function = module("""extern "C" __global__ void both(float* p, i64 n) {
+        extern __shared__ float room[];
+        __shared__ float own[256];
+        room[n - 1] = own[threadIdx.x] = 3;
+        p[0] = room[n - 1] + own[threadIdx.x];
+    }""").get_function("both")
+    p, n = np.zeros(1, f32), 48 * 256
+    with pytest.raises(ValueError, match="max_dynamic_shared_size_bytes"):
+        function((1,), (1,), (p, n), shared_mem=4 * n)
+    function((1,), (1,), (p, n - 256), shared_mem=4 * (n - 256))
+    assert p[0] == 6
+    with pytest.raises(ValueError, match="static"):
+        function.max_dynamic_shared_size_bytes = 227 << 10
+
+
 def test_entry_points_are_found(kernels):
     kernels.compile()
     assert set(kernels._kernels) == {"all_kinds", "made_f32", "made_f16", "made_bf16", "made_f64"}

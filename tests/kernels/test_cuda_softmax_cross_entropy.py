@@ -79,6 +79,14 @@ def test_rows_of_a_language_model(cuda, dtype):
         compare(KERNEL.cuda(cuda, x, t, variant=variant, **options), expected_of(x, t, options), TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_fill_the_shared_memory_every_block_has(cuda, dtype):
+    """With what a kernel has beside the row, 48 KB do not do: more must be asked for."""
+    for bytes_ in (46 << 10, 48 << 10):
+        x, t, options = case((3, bytes_ // np.dtype(dtype).itemsize), dtype, {})
+        compare(KERNEL.cuda(cuda, x, t, variant="shared", **options), expected_of(x, t, options), TOLERANCE[dtype])
+
+
 @pytest.mark.parametrize("labels", ["int64", "int32", "uint8", "int16", "uint32"])
 def test_label_dtypes(cuda, labels):
     x, t, options = case((40, 13), "float32", {}, labels)

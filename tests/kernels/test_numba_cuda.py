@@ -111,6 +111,9 @@ def test_long_rows_are_read_twice(monkeypatch):
         run(made, np.zeros((2, classes), np.float32), np.zeros(2, np.int64), reduction="none", variant=variant)
     assert [shared for *_, shared in Module.launches] == [4 * 50257, 0, 0]
     assert [block for _, _, block, _, _ in Module.launches] == [(1024,), (512,), (512,)]
+    Module.launches.clear()
+    run(made, np.zeros((2, 25_000)), np.zeros(2, np.int64), reduction="none")   # float64 takes more registers
+    assert [(block, shared) for _, _, block, _, shared in Module.launches] == [((512,), 200_000)]
     with pytest.raises(ValueError, match="too long"):
         run(made, np.zeros((2, 60_000), np.float32), np.zeros(2, np.int64), variant="shared")
 
