@@ -18,7 +18,8 @@ class CompileError(Exception):
 
 @dataclass(frozen=True)
 class Usage:
-    """What an entry point takes: registers a thread, bytes of stack a thread (spilled values live there), static shared memory."""
+    """What an entry point takes: registers a thread, bytes of stack a thread (spilled values live there), static shared
+    memory."""
 
     registers: int
     stack: int

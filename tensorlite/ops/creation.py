@@ -54,7 +54,7 @@ def _raw(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
             other = backends.backend_for_device(device)
             if other is not backend:
                 data, backend = backend.to_numpy(data), other
-        return backend.asarray(data, dtype=dtype, device=device, copy=copy)
+        return _placed(backend, data, dtype, device, copy)
     if isinstance(data, (list, tuple)):
         data = _nested(data)
     try:
@@ -69,8 +69,12 @@ def _raw(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
         dtype = get_default_dtype() if host.dtype.kind == "f" else np.result_type(get_default_dtype(), np.complex64)
     backend = backends.backend_for_device(_device(device))
     fresh = not isinstance(data, np.ndarray) and not hasattr(data, "__array__")
+    return _placed(backend, host, dtype, _device(device), None if fresh else copy)
+
+
+def _placed(backend: Any, data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
     try:
-        return backend.asarray(host, dtype=dtype, device=_device(device), copy=None if fresh else copy)
+        return backend.asarray(data, dtype=dtype, device=device, copy=copy)
     except MemoryError as error:
         raise memory.exhausted("tensor", error, (), _device(device)) from error
 
