@@ -202,7 +202,7 @@ class CublasLt:
         plan.alpha, plan.beta = ctypes.addressof(alpha), ctypes.addressof(beta)
         plan.handle, plan.mask = self._handle(device), alignment - 1
         plan.point((0 if bias is None else bias.data.ptr, 0 if aux is None else aux.data.ptr))
-        found = self._proposed(plan, alignment)
+        found = self._proposed(plan, alignment, epilogue)
         if found:
             best = found[0] if len(found) == 1 else self._fastest(plan, found, x, y)
             plan.algorithm, plan.kept = ctypes.addressof(best), (alpha, beta, best)
@@ -217,8 +217,8 @@ class CublasLt:
             found = self._handles[device] = place.value or 0
         return found
 
-    def _proposed(self, plan: _Plan, alignment: int) -> list[lt.Heuristic]:
-        """Algorithms for the problem, the one that should be the fastest first."""
+    def _proposed(self, plan: _Plan, alignment: int, epilogue: int) -> list[lt.Heuristic]:
+        """Algorithms for the problem, the one that should be the fastest first; none where the library does not do it."""
         preference = self._library.make("MatmulPreference")
         preference.set(lt.MAX_WORKSPACE, ctypes.c_uint64(WORKSPACE))
         if plan.dtype.itemsize == 2:   # else parts of a long sum may be rounded to 16 bits before they are added
@@ -228,7 +228,8 @@ class CublasLt:
         results, count = (lt.Heuristic * self.tries)(), ctypes.c_int()
         status = self._library.heuristic(plan.handle, plan.operation.pointer, plan.a.pointer, plan.b.pointer, plan.d.pointer,
                                          plan.d.pointer, preference.pointer, self.tries, results, ctypes.byref(count))
-        if status not in (0, lt.NOT_SUPPORTED):
+        # with an epilogue, what is not supported may also be called invalid
+        if status not in (0, lt.NOT_SUPPORTED) and (status != lt.INVALID_VALUE or epilogue == lt.DEFAULT):
             raise RuntimeError(f"cublasLtMatmulAlgoGetHeuristic: {self._library.text(status)}, for a product of shape "
                                f"{plan.shape} in {plan.dtype}, by {self!r}")
         return [] if status else [r for r in results[:count.value] if r.state == 0]

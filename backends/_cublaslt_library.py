@@ -35,7 +35,7 @@ TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
 
 REDUCE_IN_COMPUTE_TYPE = 2   # cublasLtReductionScheme_t: partial sums over k are kept in it; none at all is always allowed
-NOT_SUPPORTED = 15   # cublasStatus_t
+INVALID_VALUE, NOT_SUPPORTED = 7, 15   # cublasStatus_t
 
 
 class Heuristic(ctypes.Structure):

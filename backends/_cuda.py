@@ -239,7 +239,7 @@ class CupyBackend(Backend):
         return array.base is None and sys.getrefcount(array) - OWN_REFERENCES <= held
 
     def writable(self, array: Any) -> bool:
-        return all(n <= 1 or step for n, step in zip(array.shape, array.strides))
+        return not array.size or all(n <= 1 or step for n, step in zip(array.shape, array.strides))
 
     def assign(self, target: Any, index: Any, value: Any) -> None:
         if isinstance(value, np.ndarray):

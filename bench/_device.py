@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tensorlite import backends
-from tensorlite.kernels import Kernel, _parallel
+from tensorlite.kernels import Kernel, _parallel, load
 
 __all__ = ["Candidate", "Cpu", "Cuda", "device"]
 
@@ -111,6 +111,20 @@ class Cpu:
         """What a call costs the host; None where that is the time itself."""
         return None
 
+    def product_after_kernel(self, n: int) -> dict[str, float]:
+        """Seconds of a small matrix product, alone and right after a kernel of several threads, which slow it if they spin."""
+        a, b, x = np.ones((512, 512), np.float32), np.ones((512, 128), np.float32), np.ones(n, np.float32)
+        kernel: Callable[[Any], Any] = load("sigmoid").cpu or np.exp
+        times: dict[str, list[float]] = {"alone": [], "after a kernel": []}
+        for _ in range(30):
+            for label, found in times.items():
+                if label != "alone":
+                    kernel(x)
+                start = time.perf_counter()
+                a @ b
+                found.append(time.perf_counter() - start)
+        return {label: median(found) for label, found in times.items()}
+
     def copy_rate(self, size: int) -> float:
         """Bytes per second, read and written, of a copy by as many threads as kernels use."""
         a, b = np.ones(size // 8), np.empty(size // 8)
@@ -123,7 +137,7 @@ class Cpu:
         found = {}
         for dtype in ("float32", "float64"):
             a = rng.normal(size=(n, n)).astype(dtype)
-            found[dtype] = 2 * n**3 / min(self.seconds(Candidate([lambda a=a: a @ a]), 1) for _ in range(5))
+            found[dtype] = 2 * n**3 / min(self.seconds(Candidate([partial(np.matmul, a, a)]), 1) for _ in range(5))
         return found
 
 
@@ -134,8 +148,8 @@ class Cuda:
     copied, product = 4 * GIB, 8192
 
     def __init__(self) -> None:
-        self.backend: Any = backends.backend_for_device("cuda")
-        self.cupy, self.runtime, self.xp = self.backend.cupy, self.backend.runtime, self.backend.xp
+        backend: Any = backends.backend_for_device("cuda")
+        self.backend, self.cupy, self.runtime, self.xp = backend, backend.cupy, backend.runtime, backend.xp
         self.has_bfloat16 = "bfloat16" in self.backend.capabilities
         self._brake: tuple[Any, Any, float] | None = None
 
@@ -163,12 +177,15 @@ class Cuda:
         found: dict[str, Callable[[], Callable[..., Any]]] = {}
         for label in ("cuda", "numba_cuda"):
             if label in kernel.variants:
-                found[label] = lambda label=label: partial(_there(getattr(kernel, label), label), self.runtime)
+                found[label] = partial(self._bound, kernel, label)
         if kernel.name == "softmax_cross_entropy":
             from tensorlite.kernels.softmax_cross_entropy.cuda import VARIANTS
             for way in VARIANTS:
-                found[f"cuda:{way}"] = lambda way=way: partial(_there(kernel.cuda, "cuda"), self.runtime, variant=way)
+                found[f"cuda:{way}"] = partial(self._bound, kernel, "cuda", variant=way)
         return found
+
+    def _bound(self, kernel: Kernel, label: str, **options: Any) -> Callable[..., Any]:
+        return partial(_there(getattr(kernel, label), label), self.runtime, **options)
 
     def synchronize(self) -> None:
         self.backend.synchronize()
@@ -240,13 +257,16 @@ class Cuda:
         copy = Candidate([lambda: b.data.copy_from_device_async(a.data, size)])
         return 2 * size / median(self.seconds(copy, 3) for _ in range(7))
 
+    def _matmul(self, a: Any, b: Any, *, tf32: bool = False) -> Any:
+        return None if tf32 else self.cupy.matmul(a, b)
+
     def product_rates(self, n: int) -> dict[str, float]:
         """Floating-point operations per second of n x n x n products by the fastest algorithm cuBLASLt proposes, by dtype."""
         from tensorlite.backends._cublaslt import CublasLt
         try:
-            multiply = CublasLt(self.cupy, tries=8).matmul
+            multiply: Callable[..., Any] = CublasLt(self.cupy, tries=8).matmul
         except (OSError, RuntimeError):
-            multiply = lambda a, b, tf32=False: None if tf32 else self.cupy.matmul(a, b)
+            multiply = self._matmul
         found = {}
         block = np.random.default_rng(0).normal(size=(n, n)).astype(np.float32)
         for dtype in ("float32", "tf32", "float16", *["bfloat16"] * self.has_bfloat16):

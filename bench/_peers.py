@@ -43,7 +43,8 @@ def libraries(device: Cpu | Cuda) -> dict[str, Any]:
 def found(device: Cpu | Cuda, libraries: dict[str, Any], case: Case, problems: list[Problem], compiled: bool,
           ) -> Iterator[tuple[str, Callable[[], Candidate]]]:
     """(label, what makes the candidate) for each peer that does this kernel's work."""
-    torch, jax = libraries.get("torch"), libraries.get("jax")
+    torch: Any = libraries.get("torch")
+    jax: Any = libraries.get("jax")
     if torch is not None and hasattr(torch, "backends"):
         torch.backends.cuda.matmul.allow_tf32 = case.dtype == "tf32"
     makes = dict(TORCH.get(case.kernel, {})) if torch is not None else {}
@@ -305,12 +306,17 @@ def _jax(jax: Any, device: Cpu | Cuda, case: Case, problems: list[Problem]) -> C
         function = lambda *args: load(case.kernel).reference(jnp, *args, **options)
     compiled, runs = jax.jit(function), []
     for problem in problems:
-        step = isinstance(problem, Step)
-        args = move([problem.params, problem.grads, *filter(None, problem.states)] if step else problem.args)
+        args = problem.args
+        if isinstance(problem, Step):
+            args = (problem.params, problem.grads, *filter(None, problem.states))
         key = [jax.random.key(1)] if case.kernel in ("philox", "dropout") else []   # an argument, or XLA may draw at compile time
-        call = partial(compiled, *args, *key)
-        runs.append((lambda call=call: jax.block_until_ready(call())) if device.kind == "cpu" else call)
+        call = partial(compiled, *move(args), *key)
+        runs.append(partial(_waited, jax, call) if device.kind == "cpu" else call)
     return Candidate(runs, None if device.kind == "cpu" else jax.block_until_ready)
+
+
+def _waited(jax: Any, call: Callable[[], Any]) -> Any:
+    return jax.block_until_ready(call())
 
 
 def _jax_function(jax: Any, kernel: str, problem: Problem) -> Any:

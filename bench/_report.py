@@ -44,6 +44,9 @@ def summary(report: dict[str, Any]) -> str:
                       *[f"{case['ratios'][p]:.2f}" if p in case["ratios"] else "" for p in peers]]
         rows.append("| " + " | ".join(cells) + " |")
     out = [_limits(report), "", *rows]
+    if "product_after_kernel" in report:
+        out += ["", "A 512 x 512 x 128 matrix product: " + ", ".join(f"{human(t)} {when}" for when, t in
+                                                                     report["product_after_kernel"].items()) + "."]
     if report["failed"]:
         out += ["", "Wrong, or below the gate: " + "; ".join(report["failed"]) + "."]
     if report["skipped"]:

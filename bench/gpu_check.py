@@ -1,8 +1,8 @@
 """Everything that needs a GPU, in one go: ``make gpu-check`` or ``python -m bench.gpu_check [--out FOLDER] [--minutes 9]``.
 
-Installs the checkout without a network, shows what the machine has, compiles every kernel, times kernels and training steps
-beside PyTorch and JAX, runs the tests marked ``gpu``, trains, runs a memory checker over some tests where there is one, and
-writes it all into one folder:
+Installs the checkout without a network, shows what the machine has, compiles every kernel, runs the tests marked ``gpu``, times
+kernels and training steps beside PyTorch and JAX, trains, runs a memory and a race checker over some tests where there is one,
+and writes it all into one folder:
 
 =================  =======================================================================
 ``report.md``      what passed, what failed, the tables
@@ -20,6 +20,7 @@ stage that reaches it is ended with all processes that it started, and what it h
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -37,8 +38,14 @@ from typing import TextIO
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
+TABLES = "kernels", "steps"   # stages that write a table for the report
 LEAST = 5.0   # seconds that a stage gets, or it is not begun
 KEPT = 60   # lines of a stage's output that the report shows if it failed
+LOGGED = 1 << 20   # characters of a stage's output that the log has from its beginning, and as many from its end
+# Warnings of whatever versions the machine has are no failures here.
+PYTEST = ["-m", "gpu", "-q", "-p", "no:cacheprovider", "-W", "default"]
+# Every array in an allocation of its own, so that a checker knows where it ends: the pool would hide that.
+EXACT = "import sys, cupy, pytest; cupy.cuda.set_allocator(None); sys.exit(pytest.main(sys.argv[1:]))"
 
 
 @dataclass
@@ -62,7 +69,8 @@ def stages(out: Path) -> list[Stage]:
     """What is run, in order: first what tells most."""
     python, bench = sys.executable, [sys.executable, "-m", "bench"]
     sanitizer = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
-    some = "test_there_and_back or test_training_is_that_of_the_cpu"
+    some, adam = "test_there_and_back or test_training_is_that_of_the_cpu", "test_training_is_that_of_the_cpu and adam"
+    on_device = str(ROOT / "tests" / "test_cuda_backend.py")
     return [
         Stage("install", [python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "-e",
                           str(ROOT)], 0.2, required=False),
@@ -71,18 +79,30 @@ def stages(out: Path) -> list[Stage]:
         Stage("info", [python, "-m", "tensorlite", "info"], 0.1),
         Stage("warmup", [python, "-m", "tensorlite", "warmup"], 0.3),
         Stage("smoke", [python, "-c", SMOKE], 0.2),
+        Stage("tests", [python, "-m", "pytest", *PYTEST, *workers(), "--maxfail=200", "--tb=short", "--durations=15",
+                        f"--junit-xml={out / 'tests.xml'}", *gpu_tests()], 0.45),
         Stage("kernels", [*bench, "kernels", "--device", "cuda", "--gate", "--seconds", "{seconds}", "--json",
                           str(out / "kernels.json"), "--markdown", str(out / "kernels.md"), "--plot",
                           str(out / "kernels.png")], 0.36),
         Stage("steps", [*bench, "steps", "--device", "cuda", "--seconds", "{seconds}", "--json", str(out / "steps.json"),
                         "--markdown", str(out / "steps.md")], 0.35),
-        Stage("tests", [python, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "--maxfail=200", "--tb=short",
-                        f"--junit-xml={out / 'tests.xml'}", str(ROOT / "tests")], 0.6),
         Stage("train", [python, "-m", "bench.train_gpu", "--json", str(out / "train.json")], 0.6),
-        Stage("memcheck", [sanitizer, "--tool", "memcheck", "--error-exitcode", "1", python, "-m", "pytest", "-m", "gpu", "-q",
-                           "-x", "-p", "no:cacheprovider", "-k", some, str(ROOT / "tests" / "test_cuda_backend.py")], 0.9,
-              wanted=lambda: Path(sanitizer).exists(), required=False),
+        Stage("memcheck", [sanitizer, "--tool", "memcheck", "--error-exitcode", "1", python, "-c", EXACT, *PYTEST, "-x", "-k",
+                           some, on_device], 0.7, wanted=lambda: Path(sanitizer).exists(), required=False),
+        Stage("racecheck", [sanitizer, "--tool", "racecheck", "--error-exitcode", "1", python, "-c", EXACT, *PYTEST, "-x", "-k",
+                            adam, on_device], 0.9, wanted=lambda: Path(sanitizer).exists(), required=False),
     ]
+
+
+def gpu_tests() -> list[str]:
+    """The files with tests marked ``gpu``; others may import what the machine does not have."""
+    return [str(path) for path in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.gpu" in path.read_text()]
+
+
+def workers() -> list[str]:
+    """Several processes, where pytest-xdist is there: most of the time goes into CuPy's compiling of a kernel for each operation
+    and dtype."""
+    return ["-n", str(min(12, os.cpu_count() or 1))] if importlib.util.find_spec("xdist") else []
 
 
 SMOKE = """
@@ -118,6 +138,8 @@ def main() -> int:
             run(stage, deadline, log)
             print(f"{stage.name:<10} {stage.status:<12} {stage.seconds:6.1f} s", flush=True)
             write(out, found)
+    for name in TABLES:   # the report has them
+        (out / f"{name}.md").unlink(missing_ok=True)
     print((out / "report.md").read_text())
     return int(any(s.required and s.status != "passed" for s in found))
 
@@ -136,7 +158,7 @@ def run(stage: Stage, deadline: float, log: TextIO) -> None:
     with tempfile.TemporaryFile("w+", errors="replace") as output:   # a pipe would be waited for while any descendant holds it
         try:
             process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=output, stderr=subprocess.STDOUT,
-                                       stdin=subprocess.DEVNULL, start_new_session=True)
+                                       stdin=subprocess.DEVNULL, process_group=0)
         except OSError as error:
             stage.output, stage.status = str(error), "absent"
             return
@@ -153,7 +175,10 @@ def run(stage: Stage, deadline: float, log: TextIO) -> None:
         stage.output = output.read()
     stage.seconds = time.monotonic() - start
     shown = [a if len(a) < 200 else a[:60] + " ..." for a in command]
-    print(f"\n===== {stage.name}: {stage.status}, {stage.seconds:.1f} s: {' '.join(shown)}\n{stage.output}", file=log, flush=True)
+    text = stage.output
+    if len(text) > 2 * LOGGED:
+        text = f"{text[:LOGGED]}\n... {len(text) - 2 * LOGGED} characters left out ...\n{text[-LOGGED:]}"
+    print(f"\n===== {stage.name}: {stage.status}, {stage.seconds:.1f} s: {' '.join(shown)}\n{text}", file=log, flush=True)
 
 
 def environment() -> dict[str, str]:
@@ -172,7 +197,7 @@ def write(out: Path, found: list[Stage]) -> None:
             lines += ["", f"Tests: {counted(out / 'tests.xml')}"]
         if s.status not in ("passed", "not run", "absent"):
             lines += ["", f"## {s.name}: {s.status}", "", "```", *s.output.splitlines()[-KEPT:], "```"]
-    for name in ("kernels", "steps"):
+    for name in TABLES:
         table = out / f"{name}.md"
         if table.exists():
             lines += ["", f"## {name}", "", table.read_text()]

@@ -77,6 +77,8 @@ def run(options: Any) -> int:
             plot(report, options.plot)
             drawn = time.monotonic()
     gc.unfreeze()
+    if isinstance(device, Cpu):
+        report["product_after_kernel"] = device.product_after_kernel(options.limit or 1 << 22)
     limits["copy"] = max(limits["copy"], device.copy_rate(size))   # the higher of before and after
     write(report, options)
     if options.plot:
@@ -135,8 +137,8 @@ def measure(device: Cpu | Cuda, case: Case, libraries: dict[str, Any], limits: d
     truth.clear()
     device.empty_cache()
     if kernel is not None:
-        plain = partial(COMPOSITIONS.get(case.kernel, kernel.reference), device.xp)
-        candidates[device.composition] = Candidate([p.bind(plain) for p in problems[:1]])
+        composed: Callable[..., Any] = COMPOSITIONS.get(case.kernel, kernel.reference)
+        candidates[device.composition] = Candidate([p.bind(partial(composed, device.xp)) for p in problems[:1]])
     peers = [] if kernel is not None else [_linear.limit(device, case, problems)]
     for label, make in [*peers, *_peers.found(device, libraries, case, problems, compiled)]:
         try:
@@ -229,7 +231,7 @@ def _composed_put_rows(xp: Any, x: Any, v: Any, indices: Any) -> Any:
 
 
 # What one would write with the array library, where the reference is not that
-COMPOSITIONS = {"embedding_grad": _composed_embedding_grad, "put_rows": _composed_put_rows}
+COMPOSITIONS: dict[str, Callable[..., Any]] = {"embedding_grad": _composed_embedding_grad, "put_rows": _composed_put_rows}
 
 
 def _time(device: Cpu | Cuda, candidates: dict[str, Candidate], found: dict[str, Any], limits: dict[str, Any], rounds: int,

@@ -1,6 +1,7 @@
 """Softmax cross-entropy, forward and backward."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def run(peers: list[str]) -> list[Result]:
         def ours(x: Any = x, labels: Any = labels) -> None:
             x.grad = None
             tl.nn.functional.cross_entropy(x, labels).backward()
-        candidates = {"tensorlite": ours}
+        candidates: dict[str, Callable[[], Any]] = {"tensorlite": ours}
         if "torch" in peers:
             import torch
             tx, ty = torch.tensor(z, requires_grad=True), torch.tensor(y)

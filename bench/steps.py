@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -305,8 +307,8 @@ def overheads(device: str, libraries: dict[str, Any]) -> list[dict[str, Any]]:
     for label, library in (("tensorlite", tl), ("torch", libraries.get("torch"))):
         if library is not None:
             x, w, b = (library.tensor(v).to(device) for v in (a, a, a[0]))
-            calls[label] = {"add": lambda x=x: x + x, "sigmoid": lambda f=library.sigmoid, x=x: f(x),
-                            "linear": lambda f=library.nn.functional.linear, x=x, w=w, b=b: f(x, w, b)}
+            calls[label] = {"add": partial(operator.add, x, x), "sigmoid": partial(library.sigmoid, x),
+                            "linear": partial(library.nn.functional.linear, x, w, b)}
             waits[label] = (lambda: None) if device == "cpu" else library.cuda.synchronize
     found = []
     for op in ("add", "sigmoid", "linear"):

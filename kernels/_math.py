@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,22 +22,30 @@ __all__ = ["add_any_order", "exp_nonpositive", "exp_parts", "float_bits", "fma",
            "order_key", "pause_and_load"]
 
 
+_FOLDER = Path(__file__).parent
+_SHARED = max((path.stat().st_mtime_ns for path in [*_FOLDER.glob("_*.py"), *_FOLDER.glob("philox/cpu.py")]), default=0)
+
+
 def jit(function: Callable[..., Any] | None = None, *, nogil: bool = False) -> Any:
     """``numba.njit`` as these kernels want it: lazily compiled, kept on disk between processes where that is possible.
 
     No fast-math licence is taken: nnan, ninf and reassoc would break NaN, -inf and the rounding trick below, and with contract
     (a*b+c rounded once) a process that compiled a function and one that took it from the disk were measured to give other last
     bits, as each inlined another copy of it; a killed run must resume to the same bits. ``error_model="numpy"`` drops the branch
-    to ZeroDivisionError, which alone stops vectorisation. The disk cache notices a change of the file a function is in, not of
-    one that it calls into.
+    to ZeroDivisionError, which alone stops vectorisation. Numba's disk cache notices a change of the file a function is in; here
+    also one of the modules that kernels share, which are compiled into it.
     """
     if function is None:
         return lambda function: jit(function, nogil=nogil)
     options: dict[str, Any] = {"nogil": nogil, "error_model": "numpy"}
     try:
-        return njit(cache=True, **options)(function)
+        compiled = njit(cache=True, **options)(function)
     except RuntimeError:  # Numba found no directory that it may write to; it raises here, not when it compiles
         return njit(**options)(function)
+    with suppress(AttributeError):   # compilation is switched off, or Numba has changed
+        stored = compiled._cache._cache_file
+        stored._source_stamp = stored._source_stamp, _SHARED
+    return compiled
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:
