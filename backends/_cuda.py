@@ -244,6 +244,9 @@ class CupyBackend(Backend):
     def assign(self, target: Any, index: Any, value: Any) -> None:
         if isinstance(value, np.ndarray):
             value = self.asarray(value, device=self.device_of(target))
+        elif isinstance(value, self.array_type) and value.data.device_id != target.data.device_id:
+            raise DeviceError(f"a value on {self.device_of(value)} cannot be written into a tensor on {self.device_of(target)}; "
+                              "move it there with .to(device) first")
         with self.on(self.device_of(target)):
             _cuda_scatter.write(self, target, index, value)
 

@@ -9,7 +9,7 @@ ROUNDED_ONCE = frozenset({
     "argmax", "argmin", "argsort", "argtopk", "bincount", "clip", "cumprod", "cumsum", "einsum", "erfinv", "exp_base", "hardtanh",
     "log_softmax", "log_softmax_grad", "logsumexp", "logsumexp_weights", "max", "mean", "min", "pow_scalar", "prod", "round",
     "searchsorted", "shares", "softmax", "softmax_grad", "sort", "std", "sum", "tril", "triu", "var", "vecdot", "vector_norm",
-    "where",
+    "unique_all", "unique_counts", "unique_inverse", "unique_values", "where",
 })
 
 

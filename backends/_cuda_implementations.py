@@ -27,16 +27,32 @@ def table(backend: Any) -> dict[str, Callable[..., Any]]:
     """Operation -> function of raw arrays."""
     runtime, xp, cupy = backend.runtime, backend.xp, backend.cupy
     found: dict[str, Callable[..., Any] | None] = {name: kernel(runtime, name) for name in _KERNELS}
+    run_sigmoid = found["sigmoid"]
     found |= {f"{name}_plan": kernel(runtime, name) for name in _PLANS}
     found |= _cuda_contraction.table(backend)
     found |= _cuda_indexing.table(backend) | _cuda_scatter.table(backend)
     found |= _cuda_normalization.table(backend) | _losses(backend)
 
+    def sigmoid(x: Any) -> Any:
+        return run_sigmoid(x.astype("float64") if x.dtype.kind in "biu" else x)
+
     def clip(x: Any, *, low: Any, high: Any) -> Any:
         out = x if low is None else cupy.maximum(x, low)
         return out if high is None else cupy.minimum(out, high)
 
+    def whole(function: Any) -> Any:   # CuPy 13 makes floats of integers
+        return lambda x: x.copy(order="K") if x.dtype.kind in "biu" else function(x)
+
+    def truth(function: Any) -> Any:   # CuPy's take no complex numbers
+        def run(*args: Any) -> Any:
+            return function(*[a != 0 if getattr(getattr(a, "dtype", None), "kind", "") == "c" or a.__class__ is complex else a
+                              for a in args])
+        return run
+
+    found |= {name: whole(getattr(cupy, name)) for name in ("floor", "ceil", "trunc")}
+    found |= {name: truth(getattr(cupy, name)) for name in ("logical_and", "logical_or", "logical_xor", "logical_not")}
     found |= {
+        "sigmoid": sigmoid, "reciprocal": lambda x: 1 / x if x.dtype.kind in "biu" else cupy.reciprocal(x),
         "relu": lambda x: cupy.maximum(x, 0), "clip": clip, "hardtanh": clip, "square": cupy.square, "exp2": cupy.exp2,
         "rsqrt": lambda x: 1 / cupy.sqrt(x), "fmod": cupy.fmod, "clone": lambda x: x.copy(order="K"),
         "contiguous": lambda x: x.copy(order="C"), "zeros_of": lambda x, *, shape: xp.zeros(shape, dtype=x.dtype),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorlite.backends._numpy_indexing import fill
+from tensorlite.errors import OutOfRangeError
 
 
 def table(backend: Any) -> dict[str, Callable[..., Any] | None]:
@@ -30,7 +31,12 @@ def checked(backend: Any, shape: tuple[int, ...], spec: tuple[Any, ...], indices
             axis += len(shape) - taken
         elif entry is None:
             pass
-        elif entry.__class__ is slice or entry.__class__ is int:
+        elif entry.__class__ is slice:
+            axis += 1
+        elif entry.__class__ is int:
+            if axis < len(shape) and not -shape[axis] <= entry < shape[axis]:
+                raise OutOfRangeError(f"{op}: index {entry} is out of range for axis {axis} of length {shape[axis]} "
+                                      f"(shape {shape}); valid are {-shape[axis]} to {shape[axis] - 1}")
             axis += 1
         else:
             if entry.dtype.kind != "b" and axis < len(shape):

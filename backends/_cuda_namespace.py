@@ -122,7 +122,7 @@ class Namespace:
         return self._cupy.flip(last - self._cupy.argsort(self._cupy.flip(x, axis), axis=axis), axis)
 
     def sort(self, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
-        out = self._cupy.sort(x, axis=axis)
+        out = self._cupy.sort(x, axis=axis) if x.ndim else x.copy()
         return self._cupy.flip(out, axis) if descending else out
 
     def unique_values(self, x: Any, /) -> Any:

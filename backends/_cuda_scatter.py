@@ -133,6 +133,13 @@ def _entries(backend: Any, ndim: int, key: tuple[Any, ...]) -> list[Any]:
     return out + [_FULL] * (ndim - sum(e is not None and e.__class__ is not tuple for e in out))
 
 
+def _parted(key: tuple[Any, ...]) -> bool:
+    """Whether an Ellipsis stands between arrays or integers: their axes come first then, even if it stands for no axis."""
+    at = next((i for i, e in enumerate(key) if e is Ellipsis), 0)
+    parts = key[:at], key[at + 1:]
+    return all(any(e is not None and e.__class__ is not slice for e in part) for part in parts)
+
+
 def _linear(backend: Any, indices: list[Any], lengths: list[int]) -> Any:
     """Indices into neighbouring axes as one into these axes flattened."""
     out: Any = 0
@@ -150,7 +157,7 @@ def _indexed_axes(backend: Any, shape: tuple[int, ...], key: tuple[Any, ...]) ->
     """(index into the indexed axes flattened, the first of them, their lengths), if they are neighbours and the others whole."""
     entries = _entries(backend, len(shape), key)
     axes = [a for a, e in enumerate(entries) if e.__class__ is not slice]
-    neighbours = axes == list(range(axes[0], axes[-1] + 1))
+    neighbours = axes == list(range(axes[0], axes[-1] + 1)) and not _parted(key)
     odd = any(e is None or e.__class__ is tuple or (e.__class__ is slice and e != _FULL) for e in entries)
     if odd or not neighbours:
         return None
@@ -175,7 +182,7 @@ def places(backend: Any, shape: tuple[int, ...], key: tuple[Any, ...]) -> Any:
             advanced.append(entry[0] if entry.__class__ is tuple else _linear(backend, [entry], [shape[axis]]) * strides[axis])
             positions.append(position)
         axis += entry is not None and entry.__class__ is not tuple
-    together = positions[-1] - positions[0] + 1 == len(positions)
+    together = positions[-1] - positions[0] + 1 == len(positions) and not _parted(key)
     first = first if together else 0
     total: Any = sum(advanced)
     many, count = total.ndim, len(basic)

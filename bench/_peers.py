@@ -56,7 +56,7 @@ def found(device: Cpu | Cuda, libraries: dict[str, Any], case: Case, problems: l
         yield "torch.compile", partial(_torch, torch, device, makes["torch"], problems[:1], torch.compile)
     if case.kernel == "philox" and device.kind == "cpu":
         yield "numpy.random", partial(_numpy_random, problems)
-    if jax is not None and case.kernel not in NO_JAX:
+    if jax is not None and case.kernel not in NO_JAX and (device.kind == "cpu" or case.size == "large"):
         yield "jax", partial(_jax, jax, device, case, problems[:1])
 
 

@@ -50,7 +50,7 @@ def summary(report: dict[str, Any]) -> str:
     if report["failed"]:
         out += ["", "Wrong, or below the gate: " + "; ".join(report["failed"]) + "."]
     if report["skipped"]:
-        out += ["", f"Left out for time ({len(report['skipped'])}): " + ", ".join(report["skipped"]) + "."]
+        out += ["", f"Left out for time or memory ({len(report['skipped'])}): " + ", ".join(report["skipped"]) + "."]
     return "\n".join(out)
 
 
@@ -73,7 +73,7 @@ def plot(report: dict[str, Any], path: str) -> None:
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    cases = [c for c in report["cases"] if c["size"] == "large" and c.get("ours")]
+    cases = [c for c in report["cases"] if c["size"] == "large" and c.get("ours") and c["bytes"] > 1000]
     if not cases:
         return
     limits = report["limits"]
@@ -92,25 +92,26 @@ def plot(report: dict[str, Any], path: str) -> None:
     markers = {"float32": "o", "bfloat16": "s", "float16": "D", "tf32": "^", "int64": "v", "uint8": "v"}
     names = list(dict.fromkeys(c["kernel"] for c in cases))
     colours = pyplot.get_cmap("tab20")
-    for case in cases:
-        for label in [v for v in case["by"] if v == case["ours"] or v in ("numba_cuda",)]:
-            if case["flops"]:
+    for number, case in enumerate(cases, 1):
+        for label in (case["ours"], "numba_cuda"):
+            if case["flops"] and label in case["by"]:
                 x, y = case["flops"] / case["bytes"], case["by"][label]["flops_per_second"] / 1e12
                 left.plot(x, y, markers.get(case["dtype"], "o"), color=colours(names.index(case["kernel"]) % 20),
                           markerfacecolor=None if label == case["ours"] else "none")
-                name = f"{case['kernel']} {case['tag']}".strip() + ("" if label == case["ours"] else f" ({label})")
-                left.annotate(name, (x, y), fontsize=6, xytext=(4, -6), textcoords="offset points")
+                left.annotate(f"{number}", (x, y), fontsize=7, xytext=(4, -3), textcoords="offset points")
     left.set(xscale="log", yscale="log", xlabel="operations a byte moved", ylabel="TFLOP/s",
-             title=f"{report['name']}: large sizes (o float32, s bfloat16, ^ tf32)")
-    bars = cases[::-1]
-    right.barh([c["title"] for c in bars], [100 * c["by"][c["ours"]]["copy"] for c in bars], color="tab:blue", label="ours")
-    theirs = [(c["title"], 100 * c["by"]["torch"]["copy"]) for c in bars if "torch" in c["by"]]
+             title=f"{report['name']}: large sizes (o float32, s bfloat16, ^ tf32; hollow: Numba-CUDA)")
+    rows = {f"{number}  {c['title']}": c for number, c in enumerate(cases, 1)}
+    right.barh([*rows], [100 * c["by"][c["ours"]]["copy"] for c in rows.values()], color="tab:blue", label="ours")
+    right.invert_yaxis()
+    theirs = [(name, 100 * c["by"]["torch"]["copy"]) for name, c in rows.items() if "torch" in c["by"]]
     if theirs:
         right.plot([t for _, t in theirs], [name for name, _ in theirs], "|", color="tab:orange", markersize=9, markeredgewidth=2,
                    label="PyTorch")
     right.axvline(100, color="0.6", linewidth=1)
     right.tick_params(axis="y", labelsize=7)
     right.set(xlabel="percent of the measured copy rate, by the kernel's own bytes")
+    right.margins(y=0.01)
     right.legend(loc="lower right")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -246,9 +246,10 @@ class GradScaler:
                     array = p.grad.value
                     backend = backends.backend_of(array)
                     places.setdefault((backend, backend.device_of(array)), []).append(array)
-        for (_, device), arrays in places.items():
+        for (backend, device), arrays in places.items():
             scale = self._scale if self._scale.device == device else self._scale.to(device)
-            state.found.append(new(_kernel(arrays[0], "unscale")(arrays, scale.value, write=write)))
+            with backend.on(device):
+                state.found.append(new(_kernel(arrays[0], "unscale")(arrays, scale.value, write=write)))
             if write:
                 inplace.wrote(arrays, "GradScaler.unscale_")
         if not places:

@@ -110,7 +110,7 @@ def test_kernels_on_the_cpu(tmp_path: Path) -> None:
         for by in case["by"].values():
             assert by["low"] <= by["seconds"] <= by["high"]
             assert by["bytes_per_second"] == pytest.approx(case["bytes"] / by["seconds"])
-            assert by["copy"] == pytest.approx(by["bytes_per_second"] / report["limits"]["copy"], rel=0.5)
+            assert by["copy"] == pytest.approx(by["bytes_per_second"] / report["limits"]["copy"])
         if "cpu" in case["by"]:
             assert case["ratios"]["numpy"] > 0
     text = files["markdown"].read_text()
@@ -201,7 +201,7 @@ def test_a_peer_that_fails_or_hangs_is_left_out() -> None:
 def test_no_time_left_is_said(capsys: Any) -> None:
     given = options(*TINY, "32", "--kernel", "sigmoid", "--seconds", "1e-9")
     assert kernels.run(given) == 0
-    assert "Left out for time (1): sigmoid 4194304 float32" in capsys.readouterr().out
+    assert "Left out for time or memory (1): sigmoid 4194304 float32" in capsys.readouterr().out
 
 
 def test_command_line(capsys: Any) -> None:

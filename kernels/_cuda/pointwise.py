@@ -44,7 +44,7 @@ class Pointwise:
         """The result, or None where the kernel does not take the arguments: other dtypes, several shapes, numbers for arrays."""
         first = arrays[0]
         shape = getattr(first, "shape", None)
-        if any(getattr(a, "shape", None) != shape for a in arrays) or shape is None:
+        if any(getattr(a, "shape", None) != shape or not isinstance(a, runtime.cupy.ndarray) for a in arrays):
             return None
         kind = suffix(*arrays)
         if kind is None:

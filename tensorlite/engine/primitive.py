@@ -333,6 +333,7 @@ def _weaken(values: list[Any], lead: type) -> None:
     """Turn numbers beside an array of an extension type (bfloat16) into that type: NumPy would take them for float64."""
     for v in values:
         if v.__class__ is lead and getattr(v.dtype, "kind", "f") == "V":   # type: ignore[attr-defined]
+            KIND.setdefault(v.dtype.type, SCALAR)   # type: ignore[attr-defined]
             values[:] = [v.dtype.type(n) if n.__class__ in (int, float) else n for n in values]   # type: ignore[attr-defined]
             return
 

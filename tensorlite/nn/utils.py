@@ -72,7 +72,8 @@ def _total(arrays: list[Any], norm_type: float, max_norm: float, error_if_nonfin
             norm = backend.asarray(float(total), dtype=first[0].dtype)
         else:
             total, scale = _of_one(backend, device, arrays, norm_type, max_norm)
-            norm = backend.xp.astype(total, first[0].dtype)
+            with backend.on(device):
+                norm = backend.xp.astype(total, first[0].dtype)
     if error_if_nonfinite and not isfinite(value := float(total)):
         raise GradError(f"clip_grad_norm_: the gradients' norm of order {norm_type} is {value}; find what made it so, or pass "
                         "error_if_nonfinite=False to go on")
@@ -109,7 +110,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float, norm
     out, scale = _total(arrays, float(norm_type), float(max_norm), error_if_nonfinite)
     for (backend, device), part in _places(arrays).items():
         there = scale if type(scale) is type(part[0]) and backend.device_of(scale) == device \
-            else backend.asarray(float(scale), dtype=backend.xp.float64)
+            else backend.asarray(float(scale), dtype=backend.xp.float64, device=device)
         with backend.on(device), backend.quiet():   # a norm of inf makes nan of inf, and 0 of the rest
             _kernel(backend, "unscale")(part, there, check=False)
     inplace.wrote(arrays, "clip_grad_norm_")
@@ -122,7 +123,8 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float, f
     arrays = [p.grad.value for p in _listed(parameters) if p.grad is not None]
     for a in arrays:
         backend = backends.backend_of(a)
-        backend.assign(a, Ellipsis, backend.xp.clip(a, -bound, bound))
+        with backend.on(backend.device_of(a)):
+            backend.assign(a, Ellipsis, backend.xp.clip(a, -bound, bound))
     inplace.wrote(arrays, "clip_grad_value_")
 
 

@@ -16,7 +16,7 @@ from tensorlite._dtypes import is_differentiable
 from tensorlite._state import current, enable_grad
 from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, new
-from tensorlite.errors import DTypeError, ShapeError, TensorliteError
+from tensorlite.errors import DeviceError, DTypeError, ShapeError, TensorliteError
 from tensorlite.kernels._half import is_half
 from tensorlite.ops import creation
 
@@ -225,6 +225,9 @@ class Optimizer:
             if not isinstance(p.grad, Value):
                 raise DTypeError(f"{type(self).__name__}.step: the gradient of parameter {i} is a {type(p.grad).__name__}; "
                                  "expected a tensor")
+            if p.grad.device != p.device:
+                raise DeviceError(f"{self._what}: parameter {i} lives on {p.device}, its gradient on {p.grad.device}; move the "
+                                  "gradient with .to(device)")
             if tuple(p.grad.value.shape) != tuple(p.value.shape):
                 raise ShapeError(f"{type(self).__name__}.step: parameter {i} has shape {tuple(p.value.shape)}, and its gradient "
                                  f"{tuple(p.grad.value.shape)}; they must be the same")
