@@ -31,8 +31,8 @@ def load() -> CupyBackend:
         import cupy
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
-        raise BackendUnavailable(f"CUDA needs CuPy, which is {'not installed' if missing else f'broken ({error})'}: {INSTALL}") \
-            from error
+        raise BackendUnavailable(f"CUDA needs CuPy, which is {'not installed' if missing else f'broken ({error})'}: {INSTALL}; "
+                                 "device='cpu' works without") from error
     return CupyBackend(cupy)
 
 

@@ -145,8 +145,9 @@ class GradScaler:
         elif not found:
             raise GradScalerError("GradScaler.update: no gradients have been looked at; call step(optimizer) before update()")
         else:
-            _kernel(scale.value, "update_scale")(scale.value, tracker.value, self._sum(found).value, growth=self._growth,
-                                                 backoff=self._backoff, interval=self._interval)
+            with backends.backend_of(scale.value).on(scale.device):
+                _kernel(scale.value, "update_scale")(scale.value, tracker.value, self._sum(found).value, growth=self._growth,
+                                                     backoff=self._backoff, interval=self._interval)
             inplace.wrote([scale.value, tracker.value], "GradScaler.update")
         self._per_optimizer.clear()
 

@@ -120,7 +120,8 @@ def synchronize(device: Any = None) -> None:
 
 
 def Stream(*, non_blocking: bool = True) -> Any:
-    """A new queue of work on the current device; see :func:`stream`."""
+    """A new queue of work on the current device; see :func:`stream`. CuPy's: its ``synchronize()`` waits, and raises nothing that
+    kernels reported (:func:`synchronize` does)."""
     return _backend().cupy.cuda.Stream(non_blocking=non_blocking)
 
 

@@ -343,3 +343,49 @@ def test_inplace_on_the_device(backend: Any) -> None:
         u.sum().backward()
     with pytest.raises(tl.errors.InplaceError, match="cannot be written"):
         tl.zeros(3, device="cuda").expand(2, 3).add_(1.0)
+
+
+def test_batches_are_pinned(backend: Any) -> None:
+    data = tl.data.TensorDataset(tl.tensor(numbers(12, 3)), tl.tensor(np.arange(12)))
+    for x, y in tl.data.DataLoader(data, batch_size=4, pin_memory=True):
+        assert x.is_pinned() and y.is_pinned() and x.device == "cpu"
+    for x, _ in tl.data.DataLoader(data, batch_size=4, pin_memory=True, device="cuda"):
+        assert x.device == "cuda:0"
+    with pytest.raises(StopIteration):
+        next(iter(tl.data.DataLoader(tl.data.TensorDataset(tl.zeros(0, 3)), batch_size=4, pin_memory=True)))
+
+
+def test_what_a_review_found(backend: Any) -> None:
+    """Each of these went wrong on CUDA alone."""
+    def both(program: Any) -> None:
+        here, there = program("cpu"), program("cuda")
+        assert here.dtype == there.dtype and there.device == "cuda:0"
+        np.testing.assert_array_equal(there.numpy(), here.numpy())
+
+    def empty_selection(device: str) -> Any:
+        x = tl.tensor(numbers(4, 3), device=device)
+        x[tl.zeros(4, dtype=tl.bool, device=device), :] += 1
+        return x
+
+    def ellipsis_of_no_width(device: str) -> Any:
+        x = tl.zeros(3, 1, 1, device=device)
+        x[:, -1, ..., tl.tensor([0, 0], device=device)] = tl.tensor(numbers(2, 3), device=device)
+        return x
+    both(empty_selection)
+    both(ellipsis_of_no_width)
+    for function in (tl.sigmoid, tl.floor, tl.reciprocal):
+        both(lambda d, function=function: function(tl.tensor([1, 2, 3], device=d)))
+    both(lambda d: tl.sigmoid(tl.tensor([True, False], device=d)))
+    both(lambda d: tl.logical_and(tl.tensor([1j, 0j], device=d), tl.tensor([1j, 1j], device=d)))
+    both(lambda d: tl.sort(tl.tensor(3.0, device=d)))
+    if "bfloat16" in backend.capabilities:
+        x = tl.tensor(numbers(5), device="cuda").to(tl.bfloat16).requires_grad_()
+        F.hardswish(x).sum().backward()
+        assert x.grad.dtype == tl.bfloat16
+    p = tl.ones(2, device="cuda", requires_grad=True)
+    p.grad = tl.ones(2)
+    with pytest.raises(tl.errors.DeviceError, match="SGD"):
+        optim.SGD([p], lr=0.1).step()
+    with pytest.raises(IndexError):
+        y = tl.zeros(3, 4, device="cuda")
+        y[None, ..., tl.tensor([0], device="cuda"), -9] = 1.0

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite import cuda
 from tensorlite.data._dataset import ArrayDataset, Dataset, batch_of, source
 from tensorlite.engine.value import Value, new, raw
 from tensorlite.errors import CheckpointError, DataError, OutOfRangeError, ShapeError
@@ -21,7 +22,8 @@ class DataLoader:
     after another, which ``collate_fn`` (by default :func:`collate`) puts together. ``transform`` is one function or several,
     ``f(first_array, key) -> array``, applied before the data set's normalisation (see ``tensorlite.data.transforms``).
     ``num_workers`` and ``persistent_workers`` are accepted for PyTorch's sake and ignored: a batch of MNIST costs 20 microseconds
-    here. Batches go to ``device`` while the host goes on; with ``pin_memory`` by way of page-locked memory, which is quicker.
+    here. Batches go to ``device`` while the host goes on; with ``pin_memory`` by way of page-locked memory, which is quicker;
+    without a ``device`` they stay in it (where there is CUDA at all).
     Data that live on a GPU are gathered there: the order of an epoch is sent to it once.
 
     :meth:`state_dict` says where the loader is, in the middle of an epoch too; after :meth:`load_state_dict` the next pass goes
@@ -49,7 +51,7 @@ class DataLoader:
         self.sampler, self.collate_fn, self.generator = sampler, collate_fn, generator
         self.transforms = _listed(transform)
         self.device = None if device is None or str(device) == "cpu" else str(device)
-        self.pin_memory = pin_memory and self.device is not None
+        self.pin_memory = pin_memory and (self.device is not None or cuda.is_available())
         self.epoch = 0       # passes begun, the present one included
         self.position = 0    # batches handed out of the present pass
         self._order: Any = None           # of the present pass; None if it is 0, 1, 2, ...
@@ -109,17 +111,17 @@ class DataLoader:
         for k, transform in enumerate(self.transforms):
             first = transform(raw(batch[0]), fold_in(batch_key, k))
             batch = (first if isinstance(first, Value) else new(first), *batch[1:])
-        if self.device is None:
+        if self.device is None and not self.pin_memory:
             return batch
         return tuple([self._place(b) for b in batch]) if isinstance(batch, (tuple, list)) else self._place(batch)
 
     def _place(self, tensor: Any) -> Any:
-        if self.device is None or not isinstance(tensor, Value):
+        if not isinstance(tensor, Value):
             return tensor
         held: Any = tensor
         if self.pin_memory and held.device == "cpu":
             held = held.pin_memory()
-        return held.to(device=self.device, non_blocking=True)
+        return held if self.device is None else held.to(device=self.device, non_blocking=True)
 
     # ---- where it is -------------------------------------------------------------------------------------------------
 

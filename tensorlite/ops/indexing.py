@@ -17,7 +17,7 @@ from tensorlite._state import current
 from tensorlite.engine import inplace, tape
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import KIND, RAW, Provided, Value, new, provide, raw
-from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError
+from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError, TensorliteError
 from tensorlite.ops._index import (
     ALL,
     ARRAY,
@@ -145,6 +145,8 @@ def write(x: Any, value: Any, arrays: tuple[Any, ...], spec: tuple[Any, ...], op
             backend.assign(target, fill(spec, values[2:]), values[1])
         else:
             backend.assign(target, Ellipsis, put_p(*values, spec=spec, op=op))
+    except TensorliteError:
+        raise
     except (IndexError, ValueError, TypeError) as error:
         check_put(*values, spec=spec, op=op)
         raise DTypeError(f"{op}: {error}") from error

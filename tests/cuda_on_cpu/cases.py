@@ -317,6 +317,6 @@ def small(name: str, n: int, dtype: str, runs: list[Any]) -> list[Any]:
 
 
 def kernels() -> list[str]:
-    """The kernels that have a CUDA version."""
-    from tensorlite.kernels import names
-    return [name for name in names() if "cuda" in load(name).variants]
+    """The library's kernels that have a CUDA version (and not those that programs registered)."""
+    from tensorlite.kernels import _registered, names
+    return [name for name in names() if name not in _registered and "cuda" in load(name).variants]
