@@ -27,7 +27,7 @@ def table(backend: Any) -> dict[str, Callable[..., Any]]:
     """Operation -> function of raw arrays."""
     runtime, xp, cupy = backend.runtime, backend.xp, backend.cupy
     found: dict[str, Callable[..., Any] | None] = {name: kernel(runtime, name) for name in _KERNELS}
-    run_sigmoid = found["sigmoid"]
+    run_sigmoid: Any = found["sigmoid"]
     found |= {f"{name}_plan": kernel(runtime, name) for name in _PLANS}
     found |= _cuda_contraction.table(backend)
     found |= _cuda_indexing.table(backend) | _cuda_scatter.table(backend)
