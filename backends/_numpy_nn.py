@@ -9,12 +9,16 @@ from tensorlite import kernels
 from tensorlite.backends import _numpy_normalization
 from tensorlite.kernels import philox
 
+LARGE = 1 << 22   # bytes of an embedding that several threads copy faster than one
+
 
 def embedding(weight: Any, indices: Any, *, padding_idx: int | None = None) -> Any:
-    """NumPy's own check would let negative indices count from the end."""
+    """NumPy's own check would let negative indices count from the end. The kernel's threads pay for large results."""
     rows = weight.shape[0]
     if indices.size and (indices.min() < 0 or indices.max() >= rows):
         raise IndexError
+    if indices.size * weight.nbytes >= LARGE * rows and (run := kernels.load("take_rows").cpu) is not None:
+        return run(weight, indices)
     return weight.take(indices, 0)
 
 

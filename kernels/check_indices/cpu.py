@@ -6,22 +6,29 @@ from typing import Any
 import numpy as np
 
 from .._math import jit
+from .._parallel import run
 from .reference import check_indices as reference
 
 __all__ = ["check_indices"]
 
+GRAIN = 1_000_000   # indices worth a thread: 100 us of work
+
 
 @jit(nogil=True)
-def _outside(indices: Any, low: Any, high: Any) -> Any:
-    bad = False
+def _look(first: Any, last: Any, indices: Any, low: Any, high: Any, found: Any) -> None:
+    bad, indices = False, indices[first:last]
     for i in range(indices.size):
         bad |= (indices[i] < low) | (indices[i] >= high)
-    return bad
+    if bad:
+        found[0] = True
 
 
 def check_indices(indices: Any, *, low: int, high: int, what: str = "check_indices", axis: int | None = None,
                   shape: tuple[int, ...] | None = None) -> Any:
     """See :func:`.reference.check_indices`; dtypes other than int32 and int64 are left to it."""
-    if indices.dtype.char in "il" and not _outside(np.ascontiguousarray(indices).reshape(-1), low, high):
-        return indices
+    if indices.dtype.char in "il":
+        found = np.zeros(1, np.bool_)
+        run(_look, indices.size, GRAIN, np.ascontiguousarray(indices).reshape(-1), low, high, found)
+        if not found[0]:
+            return indices
     return reference(np, indices, low=low, high=high, what=what, axis=axis, shape=shape)
