@@ -306,9 +306,7 @@ def _jax(jax: Any, device: Cpu | Cuda, case: Case, problems: list[Problem]) -> C
         function = lambda *args: load(case.kernel).reference(jnp, *args, **options)
     compiled, runs = jax.jit(function), []
     for problem in problems:
-        args = problem.args
-        if isinstance(problem, Step):
-            args = (problem.params, problem.grads, *filter(None, problem.states))
+        args = (problem.params, problem.grads, *filter(None, problem.states)) if isinstance(problem, Step) else problem.args
         key = [jax.random.key(1)] if case.kernel in ("philox", "dropout") else []   # an argument, or XLA may draw at compile time
         call = partial(compiled, *move(args), *key)
         runs.append(partial(_waited, jax, call) if device.kind == "cpu" else call)

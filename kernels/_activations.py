@@ -13,9 +13,9 @@ from numba import float32, float64
 from numba.extending import overload
 
 from ._arrays import view
-from ._math import exp_nonpositive, exp_parts, fma, inline, jit
+from ._math import exp_nonpositive, exp_parts, fma, inline, jit, where_positive
 
-__all__ = ["BLOCK", "KINDS", "activate", "differentiate", "erf_block", "erfc_block", "unowned"]
+__all__ = ["BLOCK", "KINDS", "activate", "add_rows", "differentiate", "erf_block", "erfc_block", "unowned"]
 
 BLOCK = 2048   # elements that stay in the first cache between one loop and the next
 KINDS = {name: i for i, name in enumerate(("none", "relu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh"))}
@@ -269,35 +269,42 @@ def activate(kind: Any, x: Any, b: Any, out: Any) -> None:
 
 
 @jit
-def differentiate(kind: Any, g: Any, saved: Any, b: Any, dx: Any, total: Any) -> None:
-    """``dx = g slope``, ``total += dx``; the slope from the result for relu, sigmoid and tanh, else from ``saved + b``."""
+def differentiate(kind: Any, g: Any, saved: Any, b: Any, dx: Any) -> None:
+    """``dx = g slope``; the slope from the result for relu, sigmoid and tanh, else from ``saved + b``."""
     T = dx.dtype.type
     if kind == RELU:
         for i in range(dx.size):
-            d = g[i]
-            d = d if saved[i] > T(0) else T(0)
-            dx[i] = d
-            total[i] += d
+            dx[i] = where_positive(saved[i], g[i])
     elif kind == SIGMOID:
         for i in range(dx.size):
             dx[i] = g[i] * saved[i] * (T(1) - saved[i])
-            total[i] += dx[i]
     elif kind == TANH:
         for i in range(dx.size):
             dx[i] = g[i] * (T(1) - saved[i] * saved[i])
-            total[i] += dx[i]
     elif kind == SILU:
         for i in range(dx.size):
             dx[i] = g[i] * _silu_slope(saved[i] + b[i])
-            total[i] += dx[i]
     elif kind == GELU:
         for i in range(dx.size):
             dx[i] = g[i] * _gelu_slope(saved[i] + b[i])
-            total[i] += dx[i]
-    elif kind == GELU_TANH:
+    else:
         for i in range(dx.size):
             dx[i] = g[i] * _gelu_tanh_slope(saved[i] + b[i])
-            total[i] += dx[i]
-    else:
-        for i in range(g.size):
-            total[i] += g[i]
+
+
+@jit
+def add_rows(x: Any, period: Any, total: Any) -> None:
+    """Add to ``total`` what begins at every ``period``-th element of x. Eight at a time: stores, which are done in order, would
+    have to wait for those of what was written to x just before."""
+    first, n = 0, total.size
+    while first + 7 * period + n <= x.size:
+        a, b, c, d = x[first:first + n], x[first + period:], x[first + 2 * period:], x[first + 3 * period:]
+        e, f, g, h = x[first + 4 * period:], x[first + 5 * period:], x[first + 6 * period:], x[first + 7 * period:]
+        for j in range(n):
+            total[j] += ((a[j] + b[j]) + (c[j] + d[j])) + ((e[j] + f[j]) + (g[j] + h[j]))
+        first += 8 * period
+    while first < x.size:
+        a = x[first:first + n]
+        for j in range(a.size):
+            total[j] += a[j]
+        first += period

@@ -19,7 +19,7 @@ from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import overload
 
 __all__ = ["add_any_order", "exp_nonpositive", "exp_parts", "float_bits", "fma", "inline", "intrinsic", "jit", "log_above_one",
-           "order_key", "pause_and_load"]
+           "order_key", "pause_and_load", "where_positive"]
 
 
 _FOLDER = Path(__file__).parent
@@ -107,6 +107,23 @@ def pause_and_load(typingctx: Any, words: Any) -> Any:
         return builder.load_atomic(context.make_array(signature.args[0])(context, builder, args[0]).data, "acquire", 8)
 
     return int64(words), codegen
+
+
+@intrinsic
+def where_positive(typingctx: Any, x: Any, y: Any) -> Any:
+    """y where x > 0, else 0: the smaller of y's bits and of none or all. A selection would become a load of y under a mask, which
+    waits for x, and loops over large arrays would take 30 % longer."""
+    if x != y or x not in (float32, float64):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, y = args
+        bits = ir.IntType(signature.return_type.bitwidth)
+        every = builder.sext(builder.fcmp_ordered(">", x, ir.Constant(x.type, 0.0)), bits)
+        least = cgutils.get_or_insert_function(builder.module, ir.FunctionType(bits, [bits, bits]), f"llvm.umin.{bits}")
+        return builder.bitcast(builder.call(least, [builder.bitcast(y, bits), every]), y.type)
+
+    return x(x, y), codegen
 
 
 def order_key(x: Any) -> Any:

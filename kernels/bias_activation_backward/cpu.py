@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._activations import BLOCK, KINDS, differentiate, unowned
+from .._activations import BLOCK, KINDS, add_rows, differentiate, unowned
 from .._half import is_half
 from .._math import jit
 from .._parallel import run
@@ -28,13 +28,18 @@ FEWEST, MOST = 8, 256
 def _parts(low: Any, high: Any, size: Any, g: Any, saved: Any, b: Any, kind: Any, dx: Any, sums: Any) -> None:
     period = b.size
     g, saved, b, dx, sums = unowned(g), unowned(saved), unowned(b), unowned(dx), unowned(sums)
+    summed = dx if kind else g
     for part in range(low, high):
-        first, end = part * size, min((part + 1) * size, g.size)
-        while first < end:
-            at = first % period
-            stop = min(first + BLOCK, first + period - at, end)
-            differentiate(kind, g[first:stop], saved[first:stop], b[at:], dx[first:stop], sums[part * period + at:])
-            first = stop
+        end = min((part + 1) * size, g.size)
+        for first in range(part * size, end, 8 * period):
+            stop = min(first + 8 * period, end)
+            for at in range(0, period, BLOCK):
+                width = min(BLOCK, period - at)
+                if kind:
+                    for i in range(first + at, stop, period):
+                        differentiate(kind, g[i:i + width], saved[i:i + width], b[at:], dx[i:min(i + width, stop)])
+                if sums.size:
+                    add_rows(summed[first + at:stop], period, sums[part * period + at:part * period + at + width])
 
 
 def bias_activation_backward(g: Any, saved: Any, b: Any = None, *, activation: str = "none",
@@ -47,12 +52,14 @@ def bias_activation_backward(g: Any, saved: Any, b: Any = None, *, activation: s
     if g.dtype.char not in "fd" or any(a is not None and a.dtype != g.dtype for a in (saved, b)) or not g.size:
         return reference(np, g, saved, b, activation=activation, needs_db=needs_db)
     check_backward(g, saved, b, activation, needs_db)
-    columns = g.shape[-1] if g.ndim else 1
-    bias = tiled(None if activation in FROM_OUTPUT else b, columns, g.dtype)
+    b = None if activation in FROM_OUTPUT else b
+    columns = BLOCK if b is None and not needs_db else g.shape[-1] if g.ndim else 1
+    bias = tiled(b, columns, g.dtype)
     size = bias.size * max(FEWEST, min(MOST, PART // bias.size))
     parts = -(-g.size // size)
-    sums = np.zeros((parts, bias.size), g.dtype)
+    sums = np.zeros((parts, bias.size) if needs_db else 0, g.dtype)
     flat, out = np.ascontiguousarray(g).reshape(-1), np.empty(0 if activation == "none" else g.shape, g.dtype)
     kept = flat if activation == "none" else np.ascontiguousarray(saved).reshape(-1)
     run(_parts, parts, max(1, GRAIN // size), size, flat, kept, bias, KINDS[activation], out.reshape(-1), sums.reshape(-1))
-    return (g if activation == "none" else out), np.add.reduce(sums.reshape(-1, columns), 0) if needs_db else None
+    db = np.add.reduce(sums.reshape(-1, columns), 0, np.float64).astype(g.dtype) if needs_db else None
+    return (g if activation == "none" else out), db

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._math import jit
+from .._math import jit, where_positive
 from .._parallel import run
 from .reference import relu_backward as reference
 
@@ -22,14 +22,14 @@ MATRIX = 4096     # up to here a contiguous matrix is not worth the flattening o
 def _matrix(g: Any, out: Any, result: Any) -> None:
     for i in range(g.shape[0]):
         for j in range(g.shape[1]):
-            result[i, j] = g[i, j] if out[i, j] > 0 else g.dtype.type(0)
+            result[i, j] = where_positive(out[i, j], g[i, j])
 
 
 @jit(nogil=True)
 def _flat(low: Any, high: Any, g: Any, out: Any, result: Any) -> None:
     g, out, result = g[low:high], out[low:high], result[low:high]
     for i in range(result.size):
-        result[i] = g[i] if out[i] > 0 else g.dtype.type(0)
+        result[i] = where_positive(out[i], g[i])
 
 
 def relu_backward(g: Any, out: Any) -> Any:
