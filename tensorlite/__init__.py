@@ -45,7 +45,20 @@ from tensorlite._namespace import (
 from tensorlite._state import config, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tensorlite._tensor import Tensor
 from tensorlite.backends import register_backend, use_backend
-from tensorlite.func import grad, jacrev, stop_gradient, value_and_grad, vjp
+from tensorlite.func import (
+    grad,
+    hessian,
+    hvp,
+    jacfwd,
+    jacobian,
+    jacrev,
+    jvp,
+    linearize,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 from tensorlite.ops.activation import log_sigmoid, prelu, relu, softplus
 from tensorlite.ops.binary import (
     arctan2,
@@ -338,11 +351,11 @@ __all__ = [
 ]
 
 # ---- on demand: the layers above, which importing tensorlite does not pay for
-_LAZY = {"linalg": "", "nn": "", "optim": "", "debug": "", "testing": "", "data": "", "io": "", "models": "", "train": "",
-         "load": "io", "save": "io", "amp": "", "cuda": "", "autocast": "_autocast", "kernel": "_kernel"}
+_LAZY = {"fft": "", "linalg": "", "nn": "", "optim": "", "debug": "", "testing": "", "data": "", "io": "", "models": "",
+         "train": "", "load": "io", "save": "io", "amp": "", "cuda": "", "autocast": "_autocast", "kernel": "_kernel"}
 
 if TYPE_CHECKING:
-    from tensorlite import amp, cuda, data, debug, io, linalg, models, nn, optim, testing, train
+    from tensorlite import amp, cuda, data, debug, fft, io, linalg, models, nn, optim, testing, train
     from tensorlite._autocast import autocast
     from tensorlite._kernel import kernel
     from tensorlite.io import load, save

@@ -5,22 +5,23 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any
 
-NEVER = 1 << 30   # a level that no transform reaches: with record_from at NEVER nothing records
+NEVER = 1 << 62   # a level that no transform reaches: with record_from at NEVER nothing records
 
 
 class State:
     """One immutable snapshot; ``with_`` makes the next one.
 
     ``record_from``: levels at or above it record a tape (0: all do, NEVER: none does).
-    ``level``: how many transforms are open. ``observer``: sees every array operation, or None.
+    ``batches``: the open levels of vmap from the outermost on. ``observer``: sees every array operation, or None.
     ``autocast``: turns the arguments of an operation into others of the dtype it is to run in, or None; only where there is an
     observer, so that nobody else pays for it.
     """
 
-    __slots__ = ("autocast", "device", "level", "observer", "record_from", "strict_nan")
+    __slots__ = ("autocast", "batches", "device", "observer", "record_from", "strict_nan")
 
     def __init__(self) -> None:
-        self.record_from, self.level = 0, 0
+        self.record_from = 0
+        self.batches: tuple[Any, ...] = ()
         self.observer: Any = None
         self.autocast: Any = None
         self.device: str = "cpu"
@@ -28,7 +29,7 @@ class State:
 
     def with_(self, **changes: Any) -> State:
         new = State.__new__(State)
-        new.record_from, new.level, new.observer, new.autocast = self.record_from, self.level, self.observer, self.autocast
+        new.record_from, new.batches, new.observer, new.autocast = self.record_from, self.batches, self.observer, self.autocast
         new.device, new.strict_nan = self.device, self.strict_nan
         for name, value in changes.items():
             setattr(new, name, value)

@@ -306,7 +306,7 @@ class Tensor(Value):
                 dtype = t
         out = self
         if dtype is not None and _dtypes.as_dtype(dtype) != self.dtype:
-            out = elementwise.cast_p(out, dtype=_dtypes.as_dtype(dtype))
+            out = elementwise.cast(out, _dtypes.as_dtype(dtype))
         if device is not None and backends.named(device) != self.device:
             out = elementwise.move_p(out, device=str(device), non_blocking=non_blocking)
         return out.clone() if copy and out is self else out
@@ -586,10 +586,4 @@ for _name, _method in (*inplace_methods.METHODS.items(), ("float", manipulation.
     setattr(Tensor, _name, _method)
 
 
-class LevelTensor(Tensor):
-    """A value of a transform's level: it holds a tensor (or an array) of the level below."""
-
-    __slots__ = ("level",)
-
-
-provide(tensor=Tensor, inner=LevelTensor, is_differentiable=_dtypes.is_differentiable)
+provide(tensor=Tensor, is_differentiable=_dtypes.is_differentiable)

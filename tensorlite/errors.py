@@ -4,17 +4,21 @@ Every message names the op, the argument, what was given, what was expected, and
 """
 from __future__ import annotations
 
+import numpy as np
+
 __all__ = [
     "BackendUnavailable",
     "CheckpointError",
     "DataError",
     "DeviceError",
     "DTypeError",
+    "GaugeWarning",
     "GradError",
     "GraphFreedError",
     "InplaceError",
     "KernelCheckError",
     "KernelError",
+    "LinAlgError",
     "NotDifferentiableError",
     "OutOfMemoryError",
     "OutOfRangeError",
@@ -71,6 +75,24 @@ class KernelCheckError(TensorliteError, AssertionError):
 class KernelError(TensorliteError, ValueError):
     """A kernel of the user that cannot be: a name that is taken, a signature or a formula that cannot be read, CUDA C++ that does
     not compile."""
+
+
+class LinAlgError(TensorliteError, np.linalg.LinAlgError):
+    """A matrix that a decomposition or a solver cannot take (singular, not positive definite, rank-deficient where a gradient is
+    wanted); also a ``numpy.linalg.LinAlgError``, which is a ``ValueError``."""
+
+
+class GaugeWarning(UserWarning):
+    """A derivative that depends on an arbitrary choice: of the phases of eigenvectors or singular vectors, or of those of a repeated
+    value."""
+
+
+class LeakError(TensorliteError, RuntimeError):
+    """A value of a transform was used after the transform ended."""
+
+
+class VmapError(TensorliteError, RuntimeError):
+    """A function cannot be batched: mismatched axes, a branch on batched values, or randomness without a mode."""
 
 
 class NotDifferentiableError(GradError):

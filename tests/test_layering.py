@@ -20,7 +20,7 @@ LAYERS = [
     "_dtypes _tree _philox engine",
     "ops",
     "autograd _autocast _function _interop _namespace _shown _signature _tensor",
-    "func random linalg testing nn optim",
+    "fft func random linalg testing nn optim",
     "amp cuda data models io debug _kernel _kernel_check _kernel_rules",
     "train",
     "demos",

@@ -287,8 +287,8 @@ def become(tensor: Any, new: Any, what: str, *, written: bool = False, since: in
             backends.backend_of(tensor.value).assign(tensor.value, Ellipsis, raw(new))
         wrote([tensor.value], what)
     else:
-        tensor.value = new.value if below else new
-    if recording:
+        tensor.take_place_of(new)
+    if recording and (not tensor.level or type(tensor) is Provided.inner):
         tensor.tracked = below and new.tracked
         tensor.node = new.node if tensor.tracked else None
     if tensor.extra is not None and (recording or tensor.level):
@@ -314,8 +314,9 @@ def _propagate(tensor: Any) -> None:
         if parent.tracked or view.tracked or view.level:
             again = replayer(view.extra)(parent)
             if view.level:
-                view.value = again.value
-            view.tracked, view.node = again.tracked, again.node
+                view.take_place_of(again)
+            if not view.level or type(view) is Provided.inner:
+                view.tracked, view.node = again.tracked, again.node
 
 
 def _rewrite(parent: Any, child: Any) -> None:
@@ -324,7 +325,9 @@ def _rewrite(parent: Any, child: Any) -> None:
     replay = replayer(child.extra)
     if parent.level:
         whole = Provided.write_view(parent, child, replay=replay)
-        parent.value, parent.tracked, parent.node = whole.value, whole.tracked, whole.node
+        parent.take_place_of(whole)
+        if type(parent) is Provided.inner:
+            parent.tracked, parent.node = whole.tracked, whole.node
         return
     from tensorlite.engine import tape
     mask = parent.tracked + 2 * child.tracked

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from tensorlite import backends
 from tensorlite._state import _base, _current
 from tensorlite.engine import inplace, memory, tape
+from tensorlite.engine.levels import OPEN, check_open
 from tensorlite.engine.value import EVERYDAY, KIND, RAW, SCALAR, Provided, Value, wrap
 from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError, TensorliteError
 
@@ -64,6 +65,10 @@ class Primitive:
         self.vjps: dict[str, Rule] = {}
         self.jvps: dict[str, Rule] = {}
         self.joint: Rule | None = None
+        self.joint_jvp: Rule | None = None
+        self.batching: Rule | None = None
+        self.pointwise = elementwise
+        self.getters: dict[Any, Any] = {}
         self.implementations: dict[type, Callable[..., Any]] = {}
         self.plans: dict[tuple[int, int], tape.Plan] = {}
         self.__name__ = self.__qualname__ = name
@@ -91,12 +96,28 @@ class Primitive:
         if self.full is not None:
             self.full.vjp_all(rule)
 
+    def jvp_all(self, rule: Rule) -> None:
+        """One rule of forward mode for every argument at once: ``rule(ts, ...)`` gets the tangents (None where there is none)
+        and returns the result's, a tuple where there are several results (None for zero)."""
+        self.joint_jvp = rule
+        if self.full is not None:
+            self.full.jvp_all(rule)
+
+    def batch(self, rule: Rule) -> None:
+        """The rule of vmap: ``rule(op, args, batched, options, size)`` returns the results with the batch axis in front. Of args,
+        which are values one level below, those that are ``batched`` have it in front too. See ``engine/batching.py``."""
+        self.batching = rule
+        if self.full is not None:
+            self.full.batch(rule)
+
     def jvp(self, **rules: Rule) -> None:
         """``jvp(x=lambda t, ...: tangent of out)``, for forward mode."""
         self.jvps.update(rules)
 
     def deriv(self, **rules: Rule) -> None:
         """One rule for both modes: for elementwise operations, whose Jacobian is diagonal."""
+        if len(self.args) == 1:
+            self.pointwise = True
         self.vjp(**rules)
         self.jvps.update(rules)
 
@@ -203,13 +224,27 @@ class Primitive:
 
     def _general(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Any level, mixed backends, plain numbers: the same work as the everyday path, with nothing assumed."""
-        level = max([a.level for a in args if isinstance(a, Value)], default=-1)
-        if level <= 0:
-            return self._bottom(args, options, level)
-        mine = [isinstance(a, Value) and a.level == level for a in args]
-        values = [a.value if m else a for a, m in zip(args, mine)]
-        out = (self.full or self)(*values, **options)   # everything one level below
-        mask = sum(1 << i for i, (a, m) in enumerate(zip(args, mine)) if m and a.tracked)
+        level, top = 0, None
+        for a in args:
+            if isinstance(a, Value) and a.level > level:
+                level, top = a.level, a
+        if top is None:
+            return self._bottom(args, options)
+        if level not in OPEN:
+            check_open(level, self.name)
+        return top.through(self, args, options, level)
+
+    def reverse(self, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:
+        """The operation on values of a reverse level: itself on those one level below, and a node."""
+        values, mask, bit = [], 0, 1
+        for a in args:
+            if isinstance(a, Value) and a.level == level:
+                if a.tracked:
+                    mask |= bit
+                a = a.value
+            values.append(a)
+            bit += bit
+        out = (self.full or self)(*values, **options)
         state = _current.get(_base)
         if isinstance(out, tuple):
             return self._several(out, args, values, mask, options, level, state)
@@ -221,7 +256,7 @@ class Primitive:
             inplace.link(tensor, self, args, options)
         return tensor
 
-    def _bottom(self, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:
+    def _bottom(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Level 0 or below, off the everyday path: find or make the arrays, check that they live together, and go again."""
         args = tuple(_unboxed(a) for a in args)
         found: dict[str, Any] = {}

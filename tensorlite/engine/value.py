@@ -61,10 +61,13 @@ def extra_of(value: Value) -> Extra:
 
 
 class Provided:
-    """What the layers above hand to the engine: the tensor classes and the few operations the tape itself needs."""
+    """What the layers above hand to the engine: the tensor classes and the few operations the engine itself needs."""
 
     tensor: Any = Value           # the everyday class, level 0
-    inner: Any = Value            # the class of values above level 0
+    inner: Any = Value            # the class of a reverse level's values
+    dual: Any = Value             # of a forward level's
+    batch: Any = Value            # of vmap's
+    namespace: Any = None         # namespace(): the public functions, as an array namespace
     add: Any = None               # add(x, y)
     sum_to: Any = None            # sum_to(x, shape): undo broadcasting
     cast: Any = None              # cast(x, dtype)
@@ -73,6 +76,9 @@ class Provided:
     zeros_like: Any = None
     write_view: Any = None        # write_view(x, v, replay): x with the part that replay picks replaced by v
     is_differentiable: Any = None # is_differentiable(dtype): floating or complex
+    expand: Any = None            # expand(x, shape=)
+    reshape: Any = None           # reshape(x, shape=)
+    permute: Any = None           # permute(x, axes=)
 
 
 def provide(**things: Any) -> None:

@@ -11,6 +11,7 @@ from tensorlite.ops import manipulation
 from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.activation import relu_backward
 from tensorlite.ops.elementwise import add_p, mul_p, sum_to
+from tensorlite.ops.functions import conj
 from tensorlite.ops.reduction import sum_p
 
 Array = Any
@@ -119,8 +120,8 @@ def _check_vecdot(x: Any, y: Any) -> None:
 
 
 vecdot_p = primitive("vecdot", lambda xp, x, y: xp.vecdot(x, y), linear_in="x y", check=_check_vecdot)
-vecdot_p.vjp(x=lambda g, y, x_shape: sum_to(mul_p(manipulation.expand_dims(g, -1), y), shape=x_shape),
-             y=lambda g, x, y_shape: sum_to(mul_p(manipulation.expand_dims(g, -1), x), shape=y_shape))
+vecdot_p.vjp(x=lambda g, y, x_shape: sum_to(conj(mul_p(manipulation.expand_dims(g, -1), y)), shape=x_shape),
+             y=lambda g, x, y_shape: sum_to(mul_p(manipulation.expand_dims(g, -1), conj(x)), shape=y_shape))
 
 
 @torch_names
@@ -259,6 +260,7 @@ def _linear_backward_rule(h: Any, _: Any, g: Any, x: Any, w: Any, needs: tuple[b
 
 
 linear_p.vjp_all(_linear_rule)
+linear_p.jvp(x=lambda t, w: linear_p(t, w, None), w=lambda t, x: linear_p(x, t, None), b=lambda t: t)
 linear_backward_p.vjp_all(_linear_backward_rule)
 
 # A layer and its ReLU as one node, for Sequential: half the nodes of a small network, and the ReLU is done where the product

@@ -1,9 +1,12 @@
 """Elementwise arithmetic: one operation, one section. Functions of one argument are in ``ops/functions.py``."""
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from tensorlite import backends
+from numpy.exceptions import ComplexWarning
+
+from tensorlite import _dtypes, backends
 from tensorlite._state import current
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import KIND, SCALAR, Value, provide
@@ -317,10 +320,27 @@ def _move(xp: Any, x: Any, *, device: str, non_blocking: bool = False) -> Any:
     return target.asarray(source.to_numpy(x), device=device)
 
 
-cast_p = primitive("cast", lambda xp, x, *, dtype: xp.astype(x, dtype, copy=False), linear_in="x", casts=True, view=True)
+# Of a complex number a real type keeps the real part. That is what the transpose of a cast from real to complex is, and needs no
+# warning; where users ask for it, ``cast`` gives one.
+
+def _cast(xp: Any, x: Any, *, dtype: Any) -> Any:
+    if _dtypes.kind(x.dtype) == "c" and _dtypes.kind(dtype) in "iuf":
+        x = xp.real(x)
+    return xp.astype(x, dtype, copy=False)
+
+
+cast_p = primitive("cast", _cast, linear_in="x", casts=True, view=True)
 cast_p.vjp(x=lambda g, x_dtype: cast_p(g, dtype=x_dtype))
+
+
+def cast(x: Array, dtype: Any) -> Array:
+    """``x`` as ``dtype``, by a user's wish: with NumPy's ``ComplexWarning`` where imaginary parts are dropped."""
+    if _dtypes.kind(x.dtype) == "c" and _dtypes.kind(dtype) in "iuf":
+        warnings.warn(f"a cast from {x.dtype} to {dtype} drops the imaginary part; say so with .real, or take .abs()",
+                      ComplexWarning, stacklevel=3)
+    return cast_p(x, dtype=dtype)
 
 move_p = primitive("move", _move, linear_in="x")
 move_p.vjp(x=lambda g, x_device: move_p(g, device=x_device))
 
-provide(add=add_p, sum_to=sum_to, cast=cast_p)
+provide(add=add_p, sum_to=sum_to, cast=cast_p, expand=expand)

@@ -8,7 +8,7 @@ from tensorlite import _dtypes
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.kernels import _erf
 from tensorlite.ops._names import torch_names
-from tensorlite.ops.comparison import isfinite_p
+from tensorlite.ops.comparison import eq_p, isfinite_p
 from tensorlite.ops.creation import zeros_p
 from tensorlite.ops.elementwise import add_p, chain, chain_div, div_p, mul_p, neg_p, positive_p, sub_p, where_p
 
@@ -19,12 +19,13 @@ LN2, LN10 = math.log(2.0), math.log(10.0)
 # ---- sign and size ---------------------------------------------------------------------------------------------------
 
 abs_p = primitive("abs", "abs")
-abs_p.deriv(x=lambda g, x: chain(g, sign_p(x)))
+abs_p.vjp(x=lambda g, x: chain(g, conj(sign_p(x))))
+abs_p.jvp(x=lambda t, x: real(chain(t, conj(sign_p(x)))))
 
 
 @torch_names
 def abs(x: Array, /) -> Array:
-    """The absolute value; its subgradient at 0 is 0.
+    """The absolute value; its subgradient at 0 is 0. Of a complex number, its length.
 
     >>> import tensorlite as tl
     >>> tl.abs(tl.tensor([-1.5, 2.0]))
@@ -34,12 +35,20 @@ def abs(x: Array, /) -> Array:
 
 
 sign_p: Primitive = primitive("sign", "sign")
-sign_p.deriv(x=lambda g: zeros_p(g, dtype=None))
+sign_p.vjp(x=lambda g, x, out: mul_p(imag(mul_p(g, out)), _turn(x, out)) if _is_complex(x) else zeros_p(g, dtype=None))
+sign_p.jvp(x=lambda t, x, out: mul_p(imag(mul_p(t, conj(out))), conj(neg_p(_turn(x, out)))) if _is_complex(x)
+           else zeros_p(t, dtype=None))
+
+
+def _turn(x: Array, unit: Array) -> Array:
+    """i conj(x) / |x|^2: what turns of x and of x / |x| are measured by; 0 at 0."""
+    size = abs_p(x)
+    return div_p(mul_p(conj(unit), 1j), where_p(eq_p(size, 0), 1, size))
 
 
 @torch_names
 def sign(x: Array, /) -> Array:
-    """-1, 0 or 1 as x is negative, zero or positive; its gradient is 0."""
+    """-1, 0 or 1 as x is negative, zero or positive; its gradient is 0. Of a complex number, x / |x| (and 0 of 0)."""
     return sign_p(x)
 
 
@@ -370,6 +379,8 @@ fix = trunc
 
 
 def _sigmoid(xp: Any, x: Any) -> Any:
+    if _dtypes.kind(x.dtype) == "c":
+        return 1.0 / (1.0 + xp.exp(-x))
     e = xp.exp(-xp.abs(x))
     return xp.where(x < 0, e, xp.ones_like(e)) / (1.0 + e)
 
@@ -448,32 +459,39 @@ def _gauss(x: Array) -> Array:
 # ---- complex numbers -------------------------------------------------------------------------------------------------
 
 
+# None of these but complex_p is holomorphic. The rules of docs/complex.md: a vjp is the transpose of the real-linear map, in the
+# pairing Re(g t), so imag's is -i g.
+
 real_p = primitive("real", "real", linear_in="x", view=True)
-real_p.deriv(x=lambda g: g)
+real_p.vjp(x=lambda g: g)
 
 imag_p = primitive("imag", "imag", linear_in="x", view=True)
-imag_p.deriv(x=lambda g: mul_p(g, -1j))
+imag_p.vjp(x=lambda g: mul_p(g, -1j))
 
-conj_p = primitive("conj", "conj", linear_in="x")
-conj_p.deriv(x=lambda g: conj_p(g))
+conj_p: Primitive = primitive("conj", "conj", linear_in="x")
+conj_p.vjp(x=lambda g: conj_p(g))
+
+
+def _is_complex(x: Array) -> bool:
+    return _dtypes.kind(x.dtype) == "c"
 
 
 @torch_names
 def real(x: Array, /) -> Array:
     """The real part; x itself if it is real."""
-    return real_p(x) if _dtypes.kind(x.dtype) == "c" else x
+    return real_p(x) if _is_complex(x) else x
 
 
 @torch_names
 def imag(x: Array, /) -> Array:
     """The imaginary part; zeros if x is real."""
-    return imag_p(x) if _dtypes.kind(x.dtype) == "c" else zeros_p(x, dtype=None)
+    return imag_p(x) if _is_complex(x) else zeros_p(x, dtype=None)
 
 
 @torch_names
 def conj(x: Array, /) -> Array:
     """The complex conjugate; x itself if it is real."""
-    return conj_p(x) if _dtypes.kind(x.dtype) == "c" else x
+    return conj_p(x) if _is_complex(x) else x
 
 
 # ---- the rest --------------------------------------------------------------------------------------------------------

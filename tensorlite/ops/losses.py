@@ -114,7 +114,7 @@ softmax_cross_entropy_p.vjp(logits=_softmax_cross_entropy_rule)
 
 
 def _recording(x: Any) -> bool:
-    return isinstance(x, Value) and (bool(x.tracked) or x.level > 0) and x.level >= current().record_from
+    return isinstance(x, Value) and (x.level > 0 or (bool(x.tracked) and not current().record_from))
 
 
 def _rows_of(name: str, input: Array, target: Array) -> tuple[Array, Array]:

@@ -11,10 +11,10 @@ import numpy as np
 from tensorlite import _dtypes
 from tensorlite._dtypes import as_dtype
 from tensorlite.engine.primitive import primitive
-from tensorlite.engine.value import Value, raw
+from tensorlite.engine.value import Value, provide, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.ops._names import torch_aliases, torch_names
-from tensorlite.ops.elementwise import cast_p, expand
+from tensorlite.ops.elementwise import cast, expand
 from tensorlite.ops.indexing import getitem_p, zeros_of_p
 
 Array = Any
@@ -137,6 +137,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
+provide(reshape=reshape_p, permute=permute_p)
 permute_p.vjp(x=lambda g, axes: permute_p(g, axes=_inverse(axes)))
 
 
@@ -525,6 +526,8 @@ contiguous_p.vjp(x=lambda g: g)
 def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Array:
     """``x`` with elements of ``dtype``; gradients come back in x's dtype, and none through integers and booleans.
 
+    From a complex type to a real one it drops the imaginary parts, with NumPy's ``ComplexWarning``.
+
     >>> import tensorlite as tl
     >>> tl.astype(tl.tensor([1.5, -2.5]), tl.int64)
     tensor([ 1, -2])
@@ -532,7 +535,7 @@ def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) ->
     dtype = as_dtype(dtype)
     if x.dtype == dtype:
         return clone_p(x) if copy else x
-    return cast_p(x, dtype=dtype)
+    return cast(x, dtype)
 
 
 @torch_names

@@ -8,7 +8,7 @@ from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import raw
 from tensorlite.ops._axes import Axis, check_axes, count_along, kept_shape
 from tensorlite.ops._names import torch_names
-from tensorlite.ops.elementwise import cast_p, mul_p
+from tensorlite.ops.elementwise import cast, mul_p
 
 Array = Any
 
@@ -26,7 +26,7 @@ def floating(xp: Any, x: Any) -> Any:
 
 
 def _cast(x: Any, dtype: Any) -> Any:
-    return cast_p(x, dtype=as_dtype(dtype))
+    return cast(x, as_dtype(dtype))
 
 
 # ---- spread: the adjoint of a sum (or a mean), which puts the reduced axes back ------------------------------------------

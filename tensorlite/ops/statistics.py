@@ -4,12 +4,15 @@ from __future__ import annotations
 from math import isinf
 from typing import Any
 
+from tensorlite import _dtypes
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.errors import DTypeError
 from tensorlite.ops._axes import Axis, check_axes, count_along
 from tensorlite.ops._names import torch_names
+from tensorlite.ops.creation import zeros_p
 from tensorlite.ops.cumulative import cumprod_p, slide_p
-from tensorlite.ops.elementwise import div_p, mul_p, neg_p, sub_p
+from tensorlite.ops.elementwise import add_p, div_p, mul_p, neg_p, sub_p
+from tensorlite.ops.functions import conj, real
 from tensorlite.ops.reduction import _cast, axes, floating, mean_p, shares_p, spread_p, sum_p
 
 Array = Any
@@ -101,7 +104,12 @@ def prod(x: Array, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any =
 
 def _var(xp: Any, x: Any, *, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
     x = floating(xp, x)
-    if count_along(x.shape, axis) <= correction:   # nan as from the library, without its warning
+    n = count_along(x.shape, axis)
+    if _dtypes.kind(x.dtype) == "c":   # the standard's is of real numbers
+        x = x - xp.sum(x, axis=axis, keepdims=True) / n
+        x = xp.real(x) ** 2 + xp.imag(x) ** 2
+        return xp.sum(x, axis=axis, keepdims=keepdims) / (n - correction if n > correction else xp.nan)
+    if n <= correction:   # nan as from the library, without its warning
         return xp.sum(x, axis=axis, keepdims=keepdims) + xp.nan
     return xp.var(x, axis=axis, correction=correction, keepdims=keepdims)
 
@@ -119,15 +127,24 @@ def _freedom(shape: tuple[int, ...], axis: Any, correction: float) -> float:
     return 1 / n if n > 0 else float("nan")
 
 
+def _along(t: Any, d: Any, axis: Any, keepdims: bool) -> Any:
+    """Σ Re(t conj(d)): the derivative, along t, of what has the vjp g conj(d)."""
+    return sum_p(real(mul_p(t, conj(d))), axis=axis, keepdims=keepdims)
+
+
 var_p = primitive("var", _var, check=check_axes("var"))
 var_p.vjp(x=lambda g, x, axis, correction, keepdims, x_shape: mul_p(
     spread_p(mul_p(g, 2 * _freedom(x_shape, axis, correction)), shape=x_shape, axis=axis, keepdims=keepdims),
-    _deviation(x, axis)))
+    conj(_deviation(x, axis))))
+var_p.jvp(x=lambda t, x, axis, correction, keepdims, x_shape: mul_p(
+    _along(t, _deviation(x, axis), axis, keepdims), 2 * _freedom(x_shape, axis, correction)))
 
 std_p = primitive("std", _std, check=check_axes("std"))
 std_p.vjp(x=lambda g, x, out, axis, correction, keepdims, x_shape: mul_p(
     spread_p(safe_div_p(mul_p(g, _freedom(x_shape, axis, correction)), out), shape=x_shape, axis=axis, keepdims=keepdims),
-    _deviation(x, axis)))
+    conj(_deviation(x, axis))))
+std_p.jvp(x=lambda t, x, out, axis, correction, keepdims, x_shape: safe_div_p(
+    mul_p(_along(t, _deviation(x, axis), axis, keepdims), _freedom(x_shape, axis, correction)), out))
 
 
 def _correction(correction: float, unbiased: bool | None) -> float:
@@ -141,7 +158,7 @@ def _flag(axis: Any, unbiased: bool | None) -> tuple[Any, bool | None]:
 
 @torch_names
 def var(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False, unbiased: bool | None = None) -> Array:
-    """Σ (x - mean)² / (n - correction) over ``axis``; nan where n <= correction.
+    """Σ |x - mean|² / (n - correction) over ``axis``; nan where n <= correction.
 
     ``correction`` is 0 as in the array API and NumPy (PyTorch's default is 1, which ``unbiased=True`` gives).
 
@@ -182,20 +199,43 @@ def std_mean(x: Array, /, axis: Axis = None, *, correction: float = 0, keepdims:
 # |x|^e (even) and sign(x) |x|^e (odd) are each other's derivatives; both are 0 at 0 where e < 0, the subgradient.
 
 def _signed_power(xp: Any, x: Any, *, exponent: float, odd: bool) -> Any:
-    if exponent == 0:
-        return xp.sign(x) if odd else xp.ones_like(x)
     size = xp.abs(x)
+    if exponent == 0:
+        return _unit(xp, x, size) if odd else xp.ones_like(size)
     if exponent < 0:
         zero = size == 0
         power = xp.where(zero, xp.zeros_like(size), xp.where(zero, xp.ones_like(size), size) ** exponent)
     else:
         power = size if exponent == 1 else size ** exponent
-    return power * xp.sign(x) if odd else power
+    return power * _unit(xp, x, size) if odd else power
+
+
+def _unit(xp: Any, x: Any, size: Any) -> Any:
+    """x / |x|, and 0 at 0."""
+    return x / xp.where(size == 0, xp.ones_like(size), size) if _dtypes.kind(x.dtype) == "c" else xp.sign(x)
+
+
+def _power_vjp(g: Any, x: Any, exponent: float, odd: bool) -> Any:
+    if _dtypes.kind(x.dtype) == "c" and odd:   # it turns with x, and grows with |x|
+        unit = signed_power_p(x, exponent=0, odd=True)
+        grown = mul_p(real(mul_p(g, unit)), mul_p(conj(unit), exponent - 1))
+        return mul_p(add_p(g, grown), signed_power_p(x, exponent=exponent - 1, odd=False))
+    return mul_p(g, mul_p(conj(signed_power_p(x, exponent=exponent - 1, odd=not odd)), exponent)) if exponent else None
+
+
+def _power_jvp(t: Any, x: Any, exponent: float, odd: bool) -> Any:
+    if _dtypes.kind(x.dtype) != "c":
+        return _power_vjp(t, x, exponent, odd)
+    if odd:
+        unit = signed_power_p(x, exponent=0, odd=True)
+        grown = mul_p(real(mul_p(t, conj(unit))), mul_p(unit, exponent - 1))
+        return mul_p(add_p(t, grown), signed_power_p(x, exponent=exponent - 1, odd=False))
+    return real(_power_vjp(t, x, exponent, odd)) if exponent else None
 
 
 signed_power_p = primitive("signed_power", _signed_power)
-signed_power_p.deriv(x=lambda g, x, exponent, odd: mul_p(
-    g, mul_p(signed_power_p(x, exponent=exponent - 1, odd=not odd), exponent)) if exponent else None)
+signed_power_p.vjp(x=_power_vjp)
+signed_power_p.jvp(x=_power_jvp)
 
 
 def _vector_norm(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Any:
@@ -215,21 +255,24 @@ def _vector_norm(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False, 
     return out if keepdims else xp.reshape(out, xp.sum(scale, axis=axis).shape)
 
 
-def _norm_rule(g: Any, x: Any, out: Any, axis: Any, keepdims: bool, ord: float, x_shape: tuple[int, ...]) -> Any:
-    g = spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims)
+def _growth(x: Any, out: Any, axis: Any, keepdims: bool, ord: float, x_shape: tuple[int, ...]) -> Any:
+    """The direction in which the norm grows fastest, at that rate."""
     if ord == 0:
-        return mul_p(g, 0)
+        return zeros_p(x, dtype=None)
     if ord == 1:
-        return mul_p(g, signed_power_p(x, exponent=0, odd=True))
+        return signed_power_p(x, exponent=0, odd=True)
     if isinf(ord):
         sizes = signed_power_p(x, exponent=1, odd=False)
-        return mul_p(mul_p(g, signed_power_p(x, exponent=0, odd=True)), shares_p(sizes, out, axis=axis, keepdims=keepdims))
+        return mul_p(signed_power_p(x, exponent=0, odd=True), shares_p(sizes, out, axis=axis, keepdims=keepdims))
     unit = safe_div_p(x, spread_p(out, shape=x_shape, axis=axis, keepdims=keepdims))
-    return mul_p(g, unit if ord == 2 else signed_power_p(unit, exponent=ord - 1, odd=True))
+    return unit if ord == 2 else signed_power_p(unit, exponent=ord - 1, odd=True)
 
 
 vector_norm_p = primitive("vector_norm", _vector_norm, check=check_axes("vector_norm"))
-vector_norm_p.vjp(x=_norm_rule)
+vector_norm_p.vjp(x=lambda g, x, out, axis, keepdims, ord, x_shape: mul_p(
+    spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims), conj(_growth(x, out, axis, keepdims, ord, x_shape))))
+vector_norm_p.jvp(x=lambda t, x, out, axis, keepdims, ord, x_shape: _along(
+    t, _growth(x, out, axis, keepdims, ord, x_shape), axis, keepdims))
 
 
 @torch_names

@@ -1,0 +1,88 @@
+"""Levels: each running transform opens one, and the values it follows belong to it.
+
+Their numbers only grow, so an inner transform's values are above an outer one's, and a value that outlives its transform is known
+for what it is.
+"""
+from __future__ import annotations
+
+from itertools import count
+from types import TracebackType
+from typing import Any
+
+from tensorlite import backends
+from tensorlite._state import changed, current
+from tensorlite.engine import tape
+from tensorlite.engine.value import Provided, Value, raw, wrap
+from tensorlite.errors import DTypeError, LeakError
+
+__all__ = ["OPEN", "Level", "ReverseLevel", "below", "check_open", "leaf", "pull"]
+
+OPEN: set[int] = set()
+_number = count(1).__next__
+
+
+class Level:
+    """A context manager that opens a level and gives its number."""
+
+    __slots__ = ("_changed", "number")
+
+    def __init__(self) -> None:
+        self.number = _number()
+
+    def changes(self) -> dict[str, Any]:
+        """What is different in the state while the level is open."""
+        return {}
+
+    def __enter__(self) -> int:
+        OPEN.add(self.number)
+        self._changed = changed(**self.changes())
+        self._changed.__enter__()
+        return self.number
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._changed.__exit__(kind, error, trace)
+        OPEN.discard(self.number)
+
+
+class ReverseLevel(Level):
+    """A level that records a tape, also where ``no_grad`` stops those below."""
+
+    __slots__ = ()
+
+    def changes(self) -> dict[str, Any]:
+        return {"record_from": min(current().record_from, self.number)}
+
+
+def check_open(level: int, what: str) -> None:
+    """Refuse a value whose transform has ended."""
+    if level not in OPEN:
+        raise LeakError(f"{what}: an argument belongs to a transform (grad, jvp, vmap, ...) that has ended; it was kept by a side "
+                        "effect of the function, such as appending to a list or setting an attribute: return it from the function "
+                        "instead (has_aux=True), or keep .detach() of it")
+
+
+def leaf(x: Any, level: int, what: str) -> Any:
+    """An input as a tracked value of a reverse level."""
+    value = x if isinstance(x, Value) else Provided.asarray(x)
+    if not Provided.is_differentiable(value.dtype):
+        raise DTypeError(f"{what}: an input of dtype {value.dtype} cannot be differentiated; expected a floating type: "
+                         "convert it with .to(tl.float32)")
+    out = wrap(value, level)
+    out.tracked = True
+    return out
+
+
+def below(x: Any, level: int) -> Any:
+    """A result as the level below knows it."""
+    return x.value if isinstance(x, Value) and x.level == level else x
+
+
+def pull(outs: list[Any], cotangents: list[Any], leaves: list[Any], level: int) -> list[Any]:
+    """The cotangents of the leaves; zeros where the outputs do not depend on one."""
+    roots = [(out.node or out, g) for out, g in zip(outs, cotangents)
+             if isinstance(out, Value) and out.level == level and out.tracked and g is not None]
+    found: dict[Any, Any] = {}
+    if roots:
+        with backends.backend_of(raw(roots[0][1])).quiet():
+            found = tape.run(roots, level, retain_graph=True, targets=set(leaves))
+    return [found[x] if x in found else Provided.zeros_like(x.value) for x in leaves]

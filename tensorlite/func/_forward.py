@@ -1,0 +1,80 @@
+"""Forward mode: ``jvp``, ``linearize``."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tensorlite import _tree
+from tensorlite.engine.forward import Program, Slot, dual
+from tensorlite.engine.levels import Level, below
+from tensorlite.engine.value import Provided, Value
+from tensorlite.errors import DTypeError, GradError
+from tensorlite.func._trees import as_tensors, matched, split_aux, tree_below
+
+
+def _start(name: str, primals: Any) -> tuple[list[Any], Any]:
+    if not isinstance(primals, (tuple, list)):
+        raise GradError(f"{name}: primals is a {type(primals).__name__}; expected a tuple with one entry for each argument")
+    flat, rebuild = _tree.flatten(tuple(primals))
+    return [x if isinstance(x, Value) else Provided.asarray(x) for x in flat], rebuild
+
+
+def _tangent(o: Any, level: int) -> Any:
+    """A result's tangent at ``level``; zeros if it has none."""
+    mine = isinstance(o, Value) and o.level == level
+    t = o.tangent if mine else None   # type: ignore[attr-defined]
+    return Provided.zeros_like(o.value if mine else o) if t is None else t
+
+
+def jvp(f: Callable[..., Any], primals: Any, tangents: Any, *, has_aux: bool = False) -> Any:
+    """f(*primals) and its directional derivative J t, in one pass that keeps nothing of it (forward mode).
+
+    ``primals``: a tuple of the arguments, each a tensor or a tree of them; ``tangents``: one for each, built alike, of the same
+    shapes and dtypes (None: zero). With ``has_aux`` f returns a pair, of which the second comes back as a third result.
+    Errors: ``ShapeError``, ``DTypeError`` for tangents that do not fit the primals.
+
+    >>> import tensorlite as tl
+    >>> tl.func.jvp(lambda x: x * x, (tl.tensor([1.0, 2.0]),), (tl.tensor([1.0, 0.0]),))
+    (tensor([1., 4.]), tensor([2., 0.]))
+    """
+    flat, rebuild = _start("jvp", primals)
+    given = matched("jvp", "tangent", tuple(tangents) if isinstance(tangents, (list, tuple)) else tangents, rebuild(flat), "primals")
+    for x, t in zip(flat, given):
+        if t is not None and not Provided.is_differentiable(x.dtype):
+            raise DTypeError(f"jvp: a primal of dtype {x.dtype} cannot be differentiated; give None as its tangent")
+    with Level() as level:
+        out, aux = split_aux("jvp", f(*rebuild([dual(x, t, level) for x, t in zip(flat, given)])), has_aux)
+        outs, rebuild_out = as_tensors("jvp", out)
+    value, tangent = rebuild_out([below(o, level) for o in outs]), rebuild_out([_tangent(o, level) for o in outs])
+    return (value, tangent, tree_below(aux, level)) if has_aux else (value, tangent)
+
+
+def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """f(*primals) and the linear function t -> J t, which runs the derivatives' operations alone and can be called again and again.
+
+    What it needs of f's values is kept. It takes one tangent for each primal.
+
+    >>> import tensorlite as tl
+    >>> out, push = tl.func.linearize(lambda x: tl.sin(x) * x, tl.tensor(2.0))
+    >>> push(tl.tensor(1.0))
+    tensor(0.077)
+    """
+    flat, rebuild = _start("linearize", primals)
+    program = Program()
+    with Level() as level:
+        slots = [Slot(program) if Provided.is_differentiable(x.dtype) else None for x in flat]
+        out, aux = split_aux("linearize", f(*rebuild([dual(x, s, level) for x, s in zip(flat, slots)])), has_aux)
+        outs, rebuild_out = as_tensors("linearize", out)
+    values = [below(o, level) for o in outs]
+    ends = [o.tangent if isinstance(o, Value) and o.level == level else None for o in outs]   # type: ignore[attr-defined]
+
+    def push(*tangents: Any) -> Any:
+        """J t."""
+        given = matched("linearize", "tangent", tangents, rebuild(flat), "primals")
+        inputs = {s.index: t for s, t in zip(slots, given) if s is not None and t is not None}
+        found = iter(program.run(inputs, [e.index for e in ends if e is not None]))
+        moved = [None if e is None else next(found) for e in ends]
+        return rebuild_out([Provided.zeros_like(v) if t is None else t for v, t in zip(values, moved)])
+
+    result = rebuild_out(values)
+    return (result, push, tree_below(aux, level)) if has_aux else (result, push)

@@ -1,0 +1,244 @@
+"""What the rules of eigenvectors and singular vectors share: differences of values without poles, and what has no derivative.
+
+Eigenvectors are determined up to a phase, and those of a repeated eigenvalue up to a rotation among themselves. A loss that does not
+depend on that choice has a derivative, though 1 / (w_j - w_i) has none: the terms with it are left out where w_i and w_j are
+repeated. Two values count as repeated if they differ by at most eps^(3/4) times the largest (1.8e-12 in float64, 6.4e-6 in
+float32): rounding puts repeated values a few eps apart, and below this distance the quotient would keep fewer digits than its limit.
+
+Let C be the part of V^H V' in the block of a repeated value (V' the vectors' cotangent). What depends on the choice of vectors is its
+skew part; where that does not vanish there is no derivative, and ``GaugeWarning`` says so. What the vectors have to do with the
+value itself, as in V f(W) V^H, shows in its Hermitian part C_H: there the cotangent of the whole block is f'(w) B if C_H = f(w) B,
+and of it the values' cotangents are only the diagonal. ``repeated`` finds f' / f from these diagonals, which makes the rule exact
+for functions of matrices (V f(W) V^H, U f(S) V^H and parts of them that keep whole blocks) at repeated values too. It warns
+where the diagonals are not proportional.
+
+Nothing is read from a device that works asynchronously (CUDA): there the rules are the same, without the warnings.
+"""
+from __future__ import annotations
+
+import math
+import os
+import sys
+import warnings
+from typing import Any
+
+from tensorlite import _dtypes, backends
+from tensorlite._site import _is_library
+from tensorlite.engine.batching import leading
+from tensorlite.engine.primitive import Primitive, primitive
+from tensorlite.engine.value import raw
+from tensorlite.errors import GaugeWarning
+from tensorlite.ops import manipulation
+from tensorlite.ops.contraction import matmul_p
+from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p
+from tensorlite.ops.functions import abs_p, conj, imag, real
+from tensorlite.ops.rearrange import diag_embed, diagonal_p
+from tensorlite.ops.reduction import sum_p
+
+Array = Any
+
+
+# ---- the algebra of rules ------------------------------------------------------------------------------------------------
+
+def is_complex(x: Array) -> bool:
+    return _dtypes.kind(x.dtype) == "c"
+
+
+def mT(x: Array) -> Array:
+    return manipulation.matrix_transpose(x)
+
+
+def mH(x: Array) -> Array:
+    return conj(manipulation.matrix_transpose(x))
+
+
+def dot(x: Array, y: Array, *, tx: bool = False, ty: bool = False) -> Array:
+    """x y, of x or y the transpose where asked for."""
+    return matmul_p(x, y, tx=tx, ty=ty)
+
+
+def dot_h(x: Array, y: Array) -> Array:
+    """x^H y."""
+    return matmul_p(conj(x), y, tx=True)
+
+
+def h_dot(x: Array, y: Array) -> Array:
+    """x y^H."""
+    return matmul_p(x, conj(y), ty=True)
+
+
+def hermitian(x: Array) -> Array:
+    """(x + x^H) / 2."""
+    return mul_p(add_p(x, mH(x)), 0.5)
+
+
+def skew(x: Array) -> Array:
+    """(x - x^H) / 2."""
+    return mul_p(sub_p(x, mH(x)), 0.5)
+
+
+def columns(x: Array, w: Array) -> Array:
+    """x diag(w)."""
+    return mul_p(x, manipulation.expand_dims(w, -2))
+
+
+def diagonal(x: Array) -> Array:
+    return diagonal_p(x, offset=0, axis1=x.ndim - 2, axis2=x.ndim - 1)
+
+
+def on_diagonal(w: Array) -> Array:
+    return diag_embed(w)
+
+
+def total(*terms: Array | None) -> Array:
+    """The sum of those that are not None."""
+    out = None
+    for term in terms:
+        if term is not None:
+            out = term if out is None else add_p(out, term)
+    return out
+
+
+# ---- quotients without poles ---------------------------------------------------------------------------------------------
+
+def repeat_tolerance(xp: Any, dtype: Any) -> float:
+    """How far apart repeated values may lie, relative to the largest."""
+    return float(xp.finfo(dtype).eps) ** 0.75
+
+
+def rank_tolerance(shape: tuple[int, ...], dtype: Any) -> float:
+    """Below which part of the largest a singular value counts as zero: max(m, n) eps, as for ``matrix_rank``."""
+    import numpy as np
+    return max(shape[-2:]) * float(np.finfo(str(dtype).rpartition(".")[2]).eps)
+
+
+def _largest(xp: Any, w: Any) -> Any:
+    return xp.max(xp.abs(w), axis=-1, keepdims=True) if w.shape[-1] else xp.zeros((*w.shape[:-1], 1), dtype=w.dtype)
+
+
+def _differences(xp: Any, w: Any) -> tuple[Any, Any]:
+    """w_j - w_i, and where it is 0 or as good as 0."""
+    d = xp.expand_dims(w, axis=-2) - xp.expand_dims(w, axis=-1)
+    return d, xp.abs(d) <= repeat_tolerance(xp, w.dtype) * xp.expand_dims(_largest(xp, w), axis=-1)
+
+
+def _inverse(xp: Any, d: Any, absent: Any) -> Any:
+    one = xp.ones_like(d)
+    return xp.where(absent, xp.zeros_like(d), one / xp.where(absent, one, d))
+
+
+def _inverse_gaps(xp: Any, w: Any) -> Any:
+    return _inverse(xp, *_differences(xp, w))
+
+
+def _inverse_sums(xp: Any, s: Any, *, tolerance: float) -> Any:
+    d = xp.expand_dims(s, axis=-2) + xp.expand_dims(s, axis=-1)
+    return _inverse(xp, d, d <= 2 * tolerance * xp.expand_dims(_largest(xp, s), axis=-1))
+
+
+def _inverse_nonzero(xp: Any, s: Any, *, tolerance: float) -> Any:
+    return _inverse(xp, s, xp.abs(s) <= tolerance * _largest(xp, s))
+
+
+def _by_axis(x: Array, sign: int) -> Array:
+    """Sums over the rows, plus or minus the sums over the columns."""
+    over_rows, over_columns = sum_p(x, axis=-2, keepdims=False), sum_p(x, axis=-1, keepdims=False)
+    return add_p(over_rows, over_columns) if sign > 0 else sub_p(over_rows, over_columns)
+
+
+def _slope(out: Array) -> Array:
+    return neg_p(mul_p(out, out))
+
+
+inverse_gaps_p: Primitive = primitive("inverse_gaps", _inverse_gaps)   # 1 / (w_j - w_i), 0 for repeated values
+inverse_gaps_p.vjp(w=lambda g, out: _by_axis(mul_p(g, _slope(out)), -1))
+inverse_gaps_p.jvp(w=lambda t, out: mul_p(_slope(out), sub_p(manipulation.expand_dims(t, -2), manipulation.expand_dims(t, -1))))
+
+inverse_sums_p: Primitive = primitive("inverse_sums", _inverse_sums)   # 1 / (s_i + s_j), 0 where both are zero
+inverse_sums_p.vjp(s=lambda g, out: _by_axis(mul_p(g, _slope(out)), 1))
+inverse_sums_p.jvp(s=lambda t, out: mul_p(_slope(out), add_p(manipulation.expand_dims(t, -2), manipulation.expand_dims(t, -1))))
+
+inverse_nonzero_p: Primitive = primitive("inverse_nonzero", _inverse_nonzero)   # 1 / s, 0 where s is zero
+inverse_nonzero_p.deriv(s=lambda g, out: mul_p(g, _slope(out)))
+
+
+# ---- blocks of repeated values -------------------------------------------------------------------------------------------
+
+def _repeats(xp: Any, w: Any) -> Any:
+    near = _differences(xp, w)[1]
+    n = w.shape[-1]
+    off = xp.eye(n, dtype=_real_dtype(xp, w)) == 0
+    return xp.astype(near & off, _real_dtype(xp, w))
+
+
+def _real_dtype(xp: Any, w: Any) -> Any:
+    return xp.abs(w).dtype if xp.isdtype(w.dtype, "complex floating") else w.dtype
+
+
+repeats_p = primitive("repeats", _repeats, discrete=True)   # 1 at (i, j), i != j, if w_i and w_j are repeated
+
+zeros_among_p = primitive("zeros_among", lambda xp, s, *, tolerance: xp.astype(s <= tolerance * _largest(xp, s), s.dtype),
+                          discrete=True)   # 1 where s is zero
+
+
+def _repeated(xp: Any, w: Any, c: Any, g: Any) -> Any:
+    eye = xp.eye(w.shape[-1], dtype=w.dtype)
+    near = _repeats(xp, w)
+    block = near + eye
+
+    def deviation(x: Any) -> Any:   # from the mean of its block
+        return x - xp.squeeze(block @ xp.expand_dims(x, axis=-1), axis=-1) / xp.sum(block, axis=-1)
+
+    def within(x: Any) -> Any:
+        return xp.squeeze(block @ xp.expand_dims(x, axis=-1), axis=-1)
+    dg, dc = deviation(g), deviation(c)
+    size, seen = within(dc * dc), within(c * c)
+    known = size > float(xp.finfo(w.dtype).eps) * seen
+    rate = xp.where(known, within(dg * dc), xp.zeros_like(size)) / xp.where(known, size, xp.ones_like(size))
+    return near * xp.expand_dims(rate, axis=-1), dg - rate * dc
+
+
+# (f'/f where a block of repeated values is, 0 elsewhere; what of the values' cotangents g is not proportional to c)
+repeated_p = primitive("repeated", _repeated, outputs=2, discrete=True)
+
+
+for _one in (inverse_gaps_p, inverse_sums_p, inverse_nonzero_p, repeats_p, zeros_among_p, repeated_p):
+    _one.batch(leading)
+
+
+# ---- warnings ------------------------------------------------------------------------------------------------------------
+
+def synchronous(x: Array) -> bool:
+    """Whether values may be read without waiting for a device."""
+    return not backends.backend_of(raw(x)).asynchronous
+
+
+def any_nonzero(x: Array) -> bool:
+    """Read at the bottom, whatever transforms are open."""
+    array = raw(x)
+    xp = backends.backend_of(array).xp
+    return bool(xp.any(array != 0))
+
+
+def _size(x: Array) -> float:
+    array = raw(abs_p(x))
+    if not math.prod(array.shape):
+        return 0.0
+    return float(backends.backend_of(array).xp.max(array))
+
+
+def expect_zero(part: Array, whole: Array, message: str) -> None:
+    """``GaugeWarning`` unless ``part`` is no more than what rounding leaves of ``whole``."""
+    import numpy as np
+    eps = float(np.finfo(str(raw(part).dtype).rpartition(".")[2]).eps)
+    left = _size(part)
+    if left > math.sqrt(eps) * _size(whole) and left > 0:
+        warnings.warn(message, GaugeWarning, stacklevel=_outside())
+
+
+def _outside() -> int:
+    """How many frames up from the warning the user's program is."""
+    frame, depth = sys._getframe(2), 2
+    while frame.f_back is not None and _is_library(os.path.abspath(frame.f_code.co_filename)):
+        frame, depth = frame.f_back, depth + 1
+    return depth
