@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from tensorlite import kernels
-from tensorlite.backends import _cuda_contraction, _cuda_indexing, _cuda_normalization, _cuda_scatter
+from tensorlite.backends import _cuda_complex, _cuda_contraction, _cuda_indexing, _cuda_normalization, _cuda_scatter
 
 # operation -> kernel, where the host code takes the operation's own arguments
 _KERNELS = ("sigmoid", "sigmoid_backward", "relu_backward", "embedding_grad", "dropout", "philox", "grad_norm", "unscale",
@@ -31,10 +31,13 @@ def table(backend: Any) -> dict[str, Callable[..., Any]]:
     found |= {f"{name}_plan": kernel(runtime, name) for name in _PLANS}
     found |= _cuda_contraction.table(backend)
     found |= _cuda_indexing.table(backend) | _cuda_scatter.table(backend)
-    found |= _cuda_normalization.table(backend) | _losses(backend)
+    found |= _cuda_normalization.table(backend) | _losses(backend) | _cuda_complex.table(backend)
 
     def sigmoid(x: Any) -> Any:
         return run_sigmoid(x.astype("float64") if x.dtype.kind in "biu" else x)
+
+    def cast(x: Any, *, dtype: Any) -> Any:
+        return (x.real if x.dtype.kind == "c" and dtype.kind in "iuf" else x).astype(dtype, copy=False)
 
     def clip(x: Any, *, low: Any, high: Any) -> Any:
         out = x if low is None else cupy.maximum(x, low)
@@ -56,7 +59,7 @@ def table(backend: Any) -> dict[str, Callable[..., Any]]:
         "relu": lambda x: cupy.maximum(x, 0), "clip": clip, "hardtanh": clip, "square": cupy.square, "exp2": cupy.exp2,
         "rsqrt": lambda x: 1 / cupy.sqrt(x), "fmod": cupy.fmod, "clone": lambda x: x.copy(order="K"),
         "contiguous": lambda x: x.copy(order="C"), "zeros_of": lambda x, *, shape: xp.zeros(shape, dtype=x.dtype),
-        "cast": lambda x, *, dtype: x.astype(dtype, copy=False),
+        "cast": cast,
     }
     return {name: run for name, run in found.items() if run is not None}
 

@@ -141,6 +141,8 @@ def _silu(x: Any) -> Any:
 
 
 def _softplus(x: Any, *, beta: float, threshold: float) -> Any:
+    if x.dtype.kind == "c":
+        raise TypeError("it is computed for real numbers only")
     z = np.multiply(x, beta)
     out = np.add(np.log1p(np.exp(np.negative(np.abs(z)))), np.maximum(z, 0))
     return _where(np.greater(z, threshold), x, np.divide(out, beta))
@@ -182,6 +184,8 @@ def _error(x: Any, complement: bool) -> Any:
     kind = x.dtype
     if kind.kind in "biu":
         x = x.astype(np.float64)
+    elif kind.kind == "c":
+        raise TypeError("it is computed for real numbers only")
     elif kind.itemsize < 4:
         return _error(x.astype(np.float32), complement).astype(kind)
     flat = x.reshape(-1)
@@ -211,7 +215,28 @@ def _gelu_tanh(x: Any) -> Any:
     return np.multiply(np.multiply(x, 0.5), np.add(np.tanh(u), 1))
 
 
+# ---- complex numbers -----------------------------------------------------------------------------------------------------
+
+def _complex(x: Any, y: Any) -> Any:
+    out = np.empty(np.broadcast_shapes(np.shape(x), np.shape(y)), np.result_type(x, y, np.complex64))
+    out.real, out.imag = x, y   # x + 1j y would make nan of an infinite y
+    return out
+
+
+def _view_as_real(x: Any) -> Any:
+    return x[..., None].view(x.real.dtype)
+
+
+def _view_as_complex(x: Any) -> Any:
+    if x.strides[-1] != x.itemsize:
+        x = np.ascontiguousarray(x)
+    return x.view(np.result_type(x, np.complex64))[..., 0]
+
+
 IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {
+    "complex": _complex,
+    "view_as_real": _view_as_real,
+    "view_as_complex": _view_as_complex,
     "chain": _chain,
     "chain_div": _chain_div,
     "where": _where,

@@ -113,7 +113,7 @@ def _shifted(x: Any, axis: Any) -> tuple[Any, Any, bool]:
     if x.dtype.kind in "biu":
         x = x.astype(np.float64)
     top = _maximum_reduce(x, axis, None, None, True)
-    finite = isfinite(np.vdot(top, top))   # too large squares only take the longer way
+    finite = isfinite(np.vdot(top, top).real)   # too large squares only take the longer way
     if not finite:
         top = np.where(np.isinf(top), top.dtype.type(0), top)
     return np.asarray(np.subtract(x, top)), top, finite

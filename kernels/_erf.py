@@ -53,6 +53,8 @@ def far(xp: Any, y: Any) -> Any:
 
 def _parts(xp: Any, x: Any) -> tuple[Any, Any, Any]:
     """abs(x), erf near 0 and erfc of abs(x) elsewhere, each computed where it holds."""
+    if xp.isdtype(x.dtype, "complex floating"):
+        raise TypeError("it is computed for real numbers only")
     y = xp.abs(x)
     bounded = xp.clip(y, NEAR, FAR)
     beyond = xp.clip(y, FAR, 30.0)   # erfc(30) is 0 in float64
@@ -74,6 +76,8 @@ def erfc(xp: Any, x: Any) -> Any:
 
 def erfinv(xp: Any, x: Any) -> Any:
     """The inverse of erf: a first guess (S. Winitzki, 2008), then three steps of Halley's method on erf, in the tails on erfc."""
+    if xp.isdtype(x.dtype, "complex floating"):
+        raise TypeError("it is computed for real numbers only")
     size = xp.abs(x)
     inside = xp.where(size < 1, x, xp.zeros_like(x))
     a = 0.147

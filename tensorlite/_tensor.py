@@ -30,6 +30,7 @@ from tensorlite.ops import (
     softmax,
     statistics,
 )
+from tensorlite.ops import complex as complex_ops
 from tensorlite.ops import inplace as inplace_methods
 
 
@@ -487,6 +488,7 @@ class Tensor(Value):
     arctanh, floor, ceil, trunc, fix = functions.arctanh, functions.floor, functions.ceil, functions.trunc, functions.fix
     round, frac, sigmoid, logit, erf = functions.round, functions.frac, functions.sigmoid, functions.logit, functions.erf
     erfc, erfinv, conj, nan_to_num = functions.erfc, functions.erfinv, functions.conj, functions.nan_to_num
+    angle, is_complex, isreal = complex_ops.angle, complex_ops.is_complex, complex_ops.isreal
     deg2rad, rad2deg = functions.deg2rad, functions.rad2deg
     relu, prelu = activation.relu, activation.prelu
 
@@ -536,6 +538,18 @@ class Tensor(Value):
     def mT(self) -> Tensor:
         """The last two axes exchanged."""
         return manipulation.matrix_transpose(self)
+
+    @property
+    def mH(self) -> Tensor:
+        """The conjugate transpose of the last two axes."""
+        return manipulation.adjoint(self)
+
+    @property
+    def H(self) -> Tensor:
+        """The conjugate transpose of a matrix."""
+        if self.ndim != 2:
+            raise ShapeError(f"H: the tensor has shape {self.shape}; expected a matrix (mH transposes the last two axes)")
+        return manipulation.adjoint(self)
 
     def repeat(self, *sizes: Any, repeats: Any = None) -> Tensor:
         """The tensor laid out again and again, as PyTorch's method: :func:`tensorlite.tile`.

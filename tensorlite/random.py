@@ -7,7 +7,7 @@ then ``generator`` serves, or the default one that :func:`manual_seed` starts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, prod
 from typing import Any, overload
 
 import numpy as np
@@ -28,7 +28,9 @@ from tensorlite._philox import (
     reserve,
     split,
 )
+from tensorlite._state import current
 from tensorlite.backends import backend_for_device, backend_of
+from tensorlite.engine import batching
 from tensorlite.engine.value import Value, new, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.ops._names import torch_names
@@ -50,15 +52,26 @@ _INTEGERS = frozenset(("int8", "int16", "int32", "int64", "uint8", "uint16", "ui
 # ---- the one place where numbers are drawn, and the one where they become tensors -----------------------------------------
 
 def _draw(source: Key | Generator | None, shape: tuple[int, ...], dtype: Any, device: Any, kind: str, **options: Any) -> Any:
-    """A raw array of the device's backend."""
+    """A raw array of the device's backend; inside of vmap, where each example draws for itself, a batched tensor."""
     device = _device(device)
     backend_for_device(device)   # an unknown device raises before the generator moves on
+    batches = batching.drawing(kind) if current().batches else []
+    shape = (*[one.size for one in batches], *shape)
     place = reserve(source, kind=kind, shape=shape, dtype=dtype, **options)
-    return draw(place, kind=kind, shape=shape, dtype=dtype, device=device, **options)
+    return _batched(draw(place, kind=kind, shape=shape, dtype=dtype, device=device, **options), batches)
+
+
+def _batched(array: Any, batches: list[Any]) -> Any:
+    if not batches:
+        return array
+    out = new(array)
+    for one in batches:
+        out = batching.batch(out, one.level)
+    return out
 
 
 def _wrap(array: Any, requires_grad: bool = False) -> Tensor:
-    return require(new(array), requires_grad)
+    return require(array if isinstance(array, Value) else new(array), requires_grad)
 
 
 def _dtype(op: str, dtype: Any, default: Any, allowed: frozenset[str] = _FLOATS) -> Any:
@@ -280,7 +293,13 @@ def _permutation(source: Any, x: Any, axis: int = 0, *, device: Any = None) -> T
 
 
 def _order(source: Any, n: int, device: str) -> Any:
-    return permutation_at(reserve(source, kind="bits", shape=(n,), dtype="uint64"), n, device)
+    batches = batching.drawing("permutation") if current().batches else []
+    sizes = [one.size for one in batches]
+    orders = [permutation_at(reserve(source, kind="bits", shape=(n,), dtype="uint64"), n, device) for _ in range(prod(sizes))]
+    if not batches:
+        return orders[0]
+    xp = backend_of(orders[0]).xp
+    return _batched(xp.reshape(xp.stack(orders), (*sizes, n)), batches)
 
 
 @overload
@@ -312,7 +331,7 @@ def _bernoulli(source: Any, p: Any = 0.5, shape: Any = None, *, dtype: Any = Non
     size = as_shape("bernoulli", (tuple(p.shape) if is_array else ()) if shape is None else shape)
     if not is_array:
         mask = _draw(source, size, "bool", device, "bernoulli", p=float(p))
-        return _wrap(backend_of(mask).xp.astype(mask, wanted, copy=False))
+        return cast_p(_wrap(mask), dtype=wanted)
     try:
         fits = np.broadcast_shapes(tuple(p.shape), size) == size
     except ValueError:
@@ -359,7 +378,7 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     [0, 1, 2, 3]
     """
     order = _order(generator, as_shape("randperm", n)[0], _device(device))
-    return _wrap(backend_of(order).xp.astype(order, _dtype("randperm", dtype, int64, _INTEGERS | _FLOATS), copy=False))
+    return cast_p(_wrap(order), dtype=_dtype("randperm", dtype, int64, _INTEGERS | _FLOATS))
 
 
 @torch_names

@@ -27,7 +27,7 @@ def dot(xs: list[Any], ys: list[Any]) -> float:
 
 def size(xs: list[Any], ys: list[Any]) -> float:
     """What the dot product's terms add up to without their signs: what rounding is relative to."""
-    return float(sum(np.abs(host(x) * host(y)).sum() for x, y in zip(xs, ys))) + 1e-12
+    return float(sum(np.abs(host(x) * host(y)).sum() for x, y in zip(xs, ys))) + 1e-6
 
 
 @with_gradient

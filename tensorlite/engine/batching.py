@@ -15,7 +15,7 @@ from tensorlite.engine.levels import Level, check_open
 from tensorlite.engine.value import Provided, Value
 from tensorlite.errors import VmapError
 
-__all__ = ["Batch", "BatchLevel", "aligned", "along", "batch", "data_dependent", "decompose", "everywhere", "leading", "looped",
+__all__ = ["Batch", "BatchLevel", "aligned", "along", "batch", "data_dependent", "drawing", "decompose", "everywhere", "leading", "lifted", "looped",
            "moved", "opened", "pointwise", "rule_of", "shaped", "through"]
 
 Args = Sequence[Any]
@@ -61,6 +61,15 @@ def opened(level: int) -> Batch:
     raise AssertionError(f"level {level} is no vmap's")
 
 
+def drawing(what: str) -> list[Batch]:
+    """The open vmaps in which every example draws random numbers of its own, from the outermost on."""
+    for one in current().batches:
+        if one.randomness == "error":
+            raise VmapError(f"vmap: {what} draws random numbers; say with vmap(f, randomness=...) whether they are 'different' for each "
+                            "example or the 'same' for all")
+    return [one for one in current().batches if one.randomness == "different"]
+
+
 def through(op: Any, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:
     """``op`` on values of vmap's level."""
     rule = rule_of(op)
@@ -69,7 +78,8 @@ def through(op: Any, args: tuple[Any, ...], options: dict[str, Any], level: int)
     batched = [isinstance(a, Value) and a.level == level for a in args]
     values = [a.value if b else a for a, b in zip(args, batched)]
     size = next(v.shape[0] for v, b in zip(values, batched) if b)
-    out = rule(op.full or op, values, batched, options, size)
+    given = (level,) if getattr(rule, "of_level", False) else ()
+    out = rule(op.full or op, values, batched, options, size, *given)
     if not isinstance(out, tuple):
         tensor = batch(out, level)
         if op.view:
@@ -131,6 +141,17 @@ def rank(value: Any, batched: bool) -> int:
     return (value.ndim - batched) if hasattr(value, "ndim") else 0
 
 
+def lifted(x: Any, one: Batch) -> Any:
+    """``x`` with that vmap's batch axis, whatever transforms it belongs to."""
+    at = x
+    while isinstance(at, Value):
+        if at.level == one.level:
+            return x
+        at = at.value
+    zeros = Provided.namespace().zeros(one.size, dtype=x.dtype, device=x.device)
+    return Provided.add(x, batch(zeros, one.level))
+
+
 # ---- rules -------------------------------------------------------------------------------------------------------------
 
 def pointwise(op: Any, args: Args, batched: Sequence[bool], options: dict[str, Any], size: int) -> Any:
@@ -175,7 +196,7 @@ def _shifted(axis: Any, ndim: int) -> Any:
 
 def looped(op: Any, args: Args, batched: Sequence[bool], options: dict[str, Any], size: int) -> Any:
     """One by one: right for everything, and slow; ``tests/test_vmap.py`` lists who uses it."""
-    from tensorlite.ops.manipulation import stack   # not a layer below, but the one place that needs it
+    from tensorlite.ops.manipulation import stack  # not a layer below, but the one place that needs it
     outs = [op(*[a[i] if b else a for a, b in zip(args, batched)], **options) for i in range(size)]
     if isinstance(outs[0], tuple):
         return tuple([stack(list(column)) for column in zip(*outs)])

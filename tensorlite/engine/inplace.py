@@ -207,7 +207,7 @@ def replayer(extra: Any) -> Any:
 def guard(tensor: Any, what: str) -> None:
     """Refuse to change a leaf that requires a gradient while recording, or a view of one."""
     from tensorlite._state import current
-    if tensor.level < current().record_from:
+    if tensor.level < current().record_from or (tensor.level and type(tensor) is not Provided.inner):
         return
     at = tensor
     while at is not None:

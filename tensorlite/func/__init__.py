@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensorlite import _levels as _levels   # the tensors of levels
+from tensorlite import _levels as _levels  # the tensors of levels
 from tensorlite.engine.value import Value, provide
 from tensorlite.func._forward import jvp, linearize
 from tensorlite.func._jacobian import hessian, hvp, jacfwd, jacobian, jacrev

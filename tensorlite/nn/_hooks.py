@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite._state import current
+from tensorlite.engine.batching import leading
 from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import Value, wrap
 
@@ -12,7 +13,9 @@ Tensor = Any
 
 # The identity, with a word to say about the gradients of all its arguments at once
 passed_p = primitive("module_hook", lambda xp, *arrays, hook: tuple(arrays), outputs=0)
+passed_p.batch(leading)
 passed_p.vjp_all(lambda g, needs, hook: hook(g))
+passed_p.jvp_all(lambda ts: ts)
 
 
 def call(module: Any, hooks: dict[str, dict[int, Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

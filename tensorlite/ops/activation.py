@@ -7,6 +7,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tensorlite.engine.batching import pointwise
+from tensorlite import _dtypes
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import Value
 from tensorlite.errors import DTypeError, ShapeError
@@ -20,6 +22,8 @@ Array = Any
 
 
 def _softplus(xp: Any, x: Any) -> Any:
+    if xp.isdtype(x.dtype, "complex floating"):
+        raise TypeError("it is computed for real numbers only")
     return xp.clip(x, 0, None) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
@@ -27,6 +31,7 @@ def _softplus(xp: Any, x: Any) -> Any:
 
 _SLOPES: dict[str, Any] = {}   # activation -> its slope, a function of x
 activation_backward_p = primitive("activation_backward", lambda xp, g, x, *, kind: chain(g, _SLOPES[kind](x)), discrete=True)
+activation_backward_p.batch(pointwise)
 
 
 def _by_slope(op: Primitive, slope: Any) -> None:
@@ -45,6 +50,7 @@ relu_p = primitive("relu", lambda xp, x: xp.clip(x, 0, None))
 relu_p.deriv(x=lambda g, out: relu_backward(g, out))
 
 relu_backward: Primitive = primitive("relu_backward", lambda xp, g, y: xp.where(y > 0, g, xp.zeros_like(g)), linear_in="g")
+relu_backward.batch(pointwise)
 relu_backward.vjp(g=lambda h, y: relu_backward(h, y), y=lambda h: zeros_p(h, dtype=None))
 
 
@@ -304,6 +310,8 @@ def hardshrink(x: Array, /, lambd: float = 0.5) -> Array:
 @torch_names
 def softshrink(x: Array, /, lambd: float = 0.5) -> Array:
     """x - lambd where x > lambd, x + lambd where x < -lambd, else 0."""
+    if _dtypes.kind(x.dtype) == "c":
+        raise DTypeError(f"softshrink: x has dtype {x.dtype}; expected a real one: complex numbers have no order")
     return sub_p(x, clip_p(x, low=-lambd, high=lambd))
 
 

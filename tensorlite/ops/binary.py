@@ -34,11 +34,11 @@ pow_scalar.deriv(x=lambda g, x, exponent: (
     chain(g, mul_p(_to(x, exponent - 1), exponent)) if exponent != 0 else zeros_p(g, dtype=None)))
 
 exp_base = primitive("exp_base", lambda xp, x, *, base: xp.pow(xp.full_like(x, base), x))
-exp_base.deriv(x=lambda g, out, base: zeros_p(g, dtype=None) if base == 0 else chain(g, mul_p(out, _log(base))))
+exp_base.deriv(x=lambda g, out, base: zeros_p(g, dtype=None) if base == 0 else chain(g, mul_p(out, _log(base, out))))
 
 
-def _log(base: Any) -> Any:
-    if isinstance(base, complex):
+def _log(base: Any, out: Any) -> Any:
+    if isinstance(base, complex) or _dtypes.kind(out.dtype) == "c":
         import cmath
         return cmath.log(base)
     return math.log(base) if base > 0 else math.nan

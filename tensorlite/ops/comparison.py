@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite import backends
+from tensorlite.engine.batching import pointwise
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import raw
 from tensorlite.ops._names import torch_names
@@ -108,6 +109,7 @@ and_p = _pair("logical_and", "logical_and")
 or_p = _pair("logical_or", "logical_or")
 xor_p = _pair("logical_xor", "logical_xor")
 not_p = primitive("logical_not", "logical_not", discrete=True)
+not_p.batch(pointwise)
 
 
 @torch_names
@@ -142,6 +144,7 @@ bit_xor_p = _pair("bitwise_xor", "bitwise_xor")
 left_p = _pair("bitwise_left_shift", "bitwise_left_shift")
 right_p = _pair("bitwise_right_shift", "bitwise_right_shift")
 invert_p = primitive("bitwise_invert", "bitwise_invert", discrete=True)
+invert_p.batch(pointwise)
 
 
 @torch_names
@@ -186,9 +189,13 @@ bitwise_not = bitwise_invert
 # ---- what a number is --------------------------------------------------------------------------------------------------
 
 isfinite_p = primitive("isfinite", "isfinite", discrete=True)
+isfinite_p.batch(pointwise)
 isnan_p = primitive("isnan", "isnan", discrete=True)
+isnan_p.batch(pointwise)
 isinf_p = primitive("isinf", "isinf", discrete=True)
+isinf_p.batch(pointwise)
 signbit_p = primitive("signbit", "signbit", discrete=True)
+signbit_p.batch(pointwise)
 
 
 @torch_names

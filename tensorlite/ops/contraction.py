@@ -4,10 +4,11 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite import _dtypes
+from tensorlite.engine.batching import pointwise
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import Value
 from tensorlite.errors import ShapeError
-from tensorlite.ops import manipulation
+from tensorlite.ops import _batching, manipulation
 from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.activation import relu_backward
 from tensorlite.ops.elementwise import add_p, mul_p, sum_to
@@ -33,6 +34,7 @@ def _check_matmul(x: Any, y: Any, tx: bool = False, ty: bool = False) -> None:
 
 
 matmul_p = primitive("matmul", _matmul, linear_in="x y", check=_check_matmul)   # tx, ty: x or y transposed, as GEMMs take them
+matmul_p.batch(_batching.matmul)
 matmul_p.vjp(x=lambda g, y, tx, ty: matmul_p(y, g, tx=ty, ty=True) if tx else matmul_p(g, y, ty=not ty),
              y=lambda g, x, y_shape, tx, ty: _matmul_dy(g, x, y_shape, tx, ty))
 
@@ -120,6 +122,7 @@ def _check_vecdot(x: Any, y: Any) -> None:
 
 
 vecdot_p = primitive("vecdot", lambda xp, x, y: xp.vecdot(x, y), linear_in="x y", check=_check_vecdot)
+vecdot_p.batch(pointwise)
 vecdot_p.vjp(x=lambda g, y, x_shape: sum_to(conj(mul_p(manipulation.expand_dims(g, -1), y)), shape=x_shape),
              y=lambda g, x, y_shape: sum_to(mul_p(manipulation.expand_dims(g, -1), conj(x)), shape=y_shape))
 
@@ -225,7 +228,9 @@ def _linear_backward(xp: Any, g: Any, x: Any, w: Any, *, needs: tuple[bool, ...]
 
 
 linear_p = primitive("linear", _linear, linear_in="x w b", check=_check_linear)
+linear_p.batch(_batching.linear)
 linear_backward_p = primitive("linear_backward", _linear_backward, outputs=0)
+linear_backward_p.batch(_batching.linear_backward)
 
 
 def _placed(terms: Any, needs: Any) -> Any:
@@ -266,10 +271,12 @@ linear_backward_p.vjp_all(_linear_backward_rule)
 # A layer and its ReLU as one node, for Sequential: half the nodes of a small network, and the ReLU is done where the product
 # lies.
 linear_relu_p = primitive("linear_relu", lambda xp, x, w, b: xp.clip(_linear(xp, x, w, b), 0, None), check=_check_linear)
+linear_relu_p.batch(_batching.linear_relu)
 linear_relu_backward_p = primitive(
     "linear_relu_backward",
     lambda xp, g, x, w, y, *, needs: _linear_backward(xp, xp.where(y > 0, g, xp.zeros_like(g)), x, w, needs=needs),
     outputs=0, discrete=True)
+linear_relu_backward_p.batch(_batching.linear_relu_backward)
 
 
 def _linear_relu_rule(g: Any, needs: Any, x: Any, w: Any, out: Any) -> Any:
@@ -375,6 +382,7 @@ def _to_diagonal(x: Any, letters: str, term: str, lengths: dict[str, int]) -> An
 
 
 einsum_p = primitive("einsum", _einsum, view=True)   # of one operand it may be a view
+einsum_p.batch(_batching.einsum)
 einsum_p.vjp(operands=_einsum_rule)
 
 

@@ -9,6 +9,7 @@ from tensorlite import _dtypes, backends
 from tensorlite._dtypes import as_dtype, get_default_dtype
 from tensorlite._state import current
 from tensorlite.engine import inplace, memory
+from tensorlite.engine.batching import pointwise
 from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import KIND, RAW, Value, new, provide
 from tensorlite.errors import DTypeError, ShapeError
@@ -247,8 +248,11 @@ def full_like(x: Array, /, fill_value: Any, *, dtype: Any = None, device: Any = 
 
 
 zeros_p = primitive("zeros_like", lambda xp, x, *, dtype: xp.zeros_like(x, dtype=dtype), discrete=True)
+zeros_p.batch(pointwise)
 ones_p = primitive("ones_like", lambda xp, x, *, dtype: xp.ones_like(x, dtype=dtype), discrete=True)
+ones_p.batch(pointwise)
 full_p = primitive("full_like", lambda xp, x, *, fill_value, dtype: xp.full_like(x, fill_value, dtype=dtype), discrete=True)
+full_p.batch(pointwise)
 
 
 # ---- ranges and matrices ---------------------------------------------------------------------------------------------

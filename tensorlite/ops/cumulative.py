@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite.engine.batching import along
 from tensorlite.engine.primitive import primitive
 from tensorlite.errors import ShapeError
 from tensorlite.ops._axes import check_axes
@@ -32,6 +33,7 @@ def _slide(xp: Any, x: Any, *, axis: int, before: int, after: int, fill: float =
 
 
 slide_p = primitive("slide", _slide, view=True, check=check_axes("diff", one=True))
+slide_p.batch(along("axis"))
 slide_p.vjp(x=lambda g, axis, before, after: slide_p(g, axis=axis, before=-before, after=-after))
 slide_p.jvp(x=lambda t, axis, before, after: slide_p(t, axis=axis, before=before, after=after))
 
@@ -63,6 +65,7 @@ def _recur_a(g: Any, a: Any, out: Any, axis: int, reverse: bool) -> Any:
 
 
 recur_p = primitive("recur", _recur, linear_in="b")
+recur_p.batch(along("axis"))
 recur_p.vjp(b=lambda g, a, axis, reverse: recur_p(_next(a, axis, reverse), g, axis=axis, reverse=not reverse), a=_recur_a)
 
 
@@ -75,6 +78,7 @@ def _cumsum(xp: Any, x: Any, *, axis: int, reverse: bool = False) -> Any:
 
 
 cumsum_p = primitive("cumsum", _cumsum, linear_in="x", check=check_axes("cumulative_sum", one=True))
+cumsum_p.batch(along("axis"))
 cumsum_p.vjp(x=lambda g, axis, reverse: cumsum_p(g, axis=axis, reverse=not reverse))
 
 
@@ -112,6 +116,7 @@ def _cumprod(xp: Any, x: Any, *, axis: int, reverse: bool = False) -> Any:
 
 # out[i] = x[i] out[i-1] with out[-1] = 1: a recurrence too
 cumprod_p = primitive("cumprod", _cumprod, check=check_axes("cumulative_prod", one=True))
+cumprod_p.batch(along("axis"))
 cumprod_p.vjp(x=lambda g, x, out, axis, reverse: mul_p(
     recur_p(_next(x, axis, reverse), g, axis=axis, reverse=not reverse), _next(out, axis, not reverse, fill=1)))
 

@@ -6,7 +6,10 @@ from typing import Any
 
 from tensorlite import _philox, backends
 from tensorlite._philox import RandomError
+from tensorlite._state import current
+from tensorlite.engine import batching
 from tensorlite.engine.primitive import primitive
+from tensorlite.ops import _batching
 from tensorlite.ops._names import torch_names
 
 Array = Any
@@ -18,13 +21,14 @@ def mask(x: Any, p: float, place: Any) -> Any:
                         device=backends.backend_of(x).device_of(x))
 
 
-def _dropout(xp: Any, x: Any, *, p: float, place: tuple[int, int, int]) -> Any:
+def _dropout(xp: Any, x: Any, *, p: float, place: tuple[int, int, int], levels: tuple[int, ...] = ()) -> Any:
     zeros = xp.zeros_like(x)
     return zeros if p == 1 else xp.where(mask(x, p, place), x * (1.0 / (1.0 - p)), zeros)
 
 
 dropout_p = primitive("dropout", _dropout, linear_in="x")
-dropout_p.vjp(x=lambda g, p, place: dropout_p(g, p=p, place=place))
+dropout_p.batch(_batching.dropout)
+dropout_p.vjp(x=lambda g, p, place, levels: dropout_p(g, p=p, place=place, **({"levels": levels} if levels else {})))
 
 
 def check_p(name: str, p: float) -> None:
@@ -46,8 +50,12 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool =
     check_p("dropout", p)
     if not training or p == 0:
         return input
-    place = _philox.reserve(generator, kind="bernoulli", shape=(prod(input.shape),), dtype="bool")
-    return dropout_p(input, p=float(p), place=tuple(place))
+    batches = batching.drawing("dropout") if current().batches else []
+    count = prod(input.shape)
+    for one in batches:
+        count, input = count * one.size, batching.lifted(input, one)
+    place = _philox.reserve(generator, kind="bernoulli", shape=(count,), dtype="bool")
+    return dropout_p(input, p=float(p), place=tuple(place), **({"levels": tuple([one.level for one in batches])} if batches else {}))
 
 
 __all__ = ["check_p", "dropout", "dropout_p", "mask"]

@@ -8,9 +8,11 @@ from numpy.exceptions import ComplexWarning
 
 from tensorlite import _dtypes, backends
 from tensorlite._state import current
+from tensorlite.engine.batching import pointwise
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import KIND, SCALAR, Value, provide
 from tensorlite.errors import DTypeError
+from tensorlite.ops import _batching
 from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.comparison import eq_p, gt_p, lt_p, or_p
 from tensorlite.ops.creation import asarray, zeros_p
@@ -49,9 +51,11 @@ def _sum_to(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
 
 
 sum_to = primitive("sum_to", _sum_to, linear_in="x", view=True)
+sum_to.batch(_batching.sum_to)
 sum_to.vjp(x=lambda g, x_shape: expand(g, shape=x_shape))
 
 expand: Primitive = primitive("expand", lambda xp, x, *, shape: xp.broadcast_to(x, shape), linear_in="x", view=True)
+expand.batch(_batching.expand)
 expand.vjp(x=lambda g, x_shape: sum_to(g, shape=x_shape))
 
 
@@ -104,6 +108,7 @@ def multiply(x: Array, y: Array, /) -> Array:
 # ---- negative ----------------------------------------------------------------------------------------------------------
 
 neg_p: Primitive = primitive("neg", "negative", linear_in="x")
+neg_p.batch(pointwise)
 neg_p.deriv(x=lambda g: neg_p(g))
 
 
@@ -278,6 +283,7 @@ def clip(x: Array, /, min: Array = None, max: Array = None) -> Array:
 
 
 positive_p = primitive("positive", "positive", linear_in="x")
+positive_p.batch(pointwise)
 positive_p.deriv(x=lambda g: g)
 
 
@@ -330,6 +336,7 @@ def _cast(xp: Any, x: Any, *, dtype: Any) -> Any:
 
 
 cast_p = primitive("cast", _cast, linear_in="x", casts=True, view=True)
+cast_p.batch(pointwise)
 cast_p.vjp(x=lambda g, x_dtype: cast_p(g, dtype=x_dtype))
 
 
@@ -341,6 +348,7 @@ def cast(x: Array, dtype: Any) -> Array:
     return cast_p(x, dtype=dtype)
 
 move_p = primitive("move", _move, linear_in="x")
+move_p.batch(pointwise)
 move_p.vjp(x=lambda g, x_device: move_p(g, device=x_device))
 
 provide(add=add_p, sum_to=sum_to, cast=cast_p, expand=expand)

@@ -4,10 +4,11 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite import _dtypes, backends
+from tensorlite.engine.batching import leading
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.kernels.embedding_grad.reference import embedding_grad as _reference
-from tensorlite.ops import comparison, manipulation
+from tensorlite.ops import _batching, comparison, manipulation
 from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.elementwise import cast_p, mul_p
 
@@ -37,10 +38,12 @@ def _embedding_grad_rule(h: Any, indices: Any, padding_idx: int | None) -> Any:
 
 
 embedding_p = primitive("embedding", _embedding, linear_in="weight", check=_check_rows)
+embedding_p.batch(_batching.embedding)
 embedding_p.vjp(weight=lambda g, indices, weight_shape, padding_idx: embedding_grad_p(
     g, indices, rows=weight_shape[0], padding_idx=padding_idx))
 embedding_grad_p: Primitive = primitive("embedding_grad", lambda xp, g, indices, *, rows, padding_idx: _reference(
     xp, g, indices, rows=rows, padding_idx=padding_idx), linear_in="g")
+embedding_grad_p.batch(_batching.embedding_grad)
 embedding_grad_p.vjp(g=_embedding_grad_rule)
 
 
@@ -71,6 +74,7 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None) -> Ar
 
 one_hot_p = primitive("one_hot", lambda xp, x, *, classes: xp.astype(
     x[..., None] == xp.arange(classes, dtype=x.dtype), xp.int64), discrete=True)
+one_hot_p.batch(leading)
 
 
 @torch_aliases(input="tensor")

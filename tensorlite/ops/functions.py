@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from tensorlite import _dtypes
+from tensorlite.engine.batching import pointwise
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.kernels import _erf
 from tensorlite.ops._names import torch_names
@@ -21,6 +22,7 @@ LN2, LN10 = math.log(2.0), math.log(10.0)
 abs_p = primitive("abs", "abs")
 abs_p.vjp(x=lambda g, x: chain(g, conj(sign_p(x))))
 abs_p.jvp(x=lambda t, x: real(chain(t, conj(sign_p(x)))))
+abs_p.batch(pointwise)
 
 
 @torch_names
@@ -38,6 +40,7 @@ sign_p: Primitive = primitive("sign", "sign")
 sign_p.vjp(x=lambda g, x, out: mul_p(imag(mul_p(g, out)), _turn(x, out)) if _is_complex(x) else zeros_p(g, dtype=None))
 sign_p.jvp(x=lambda t, x, out: mul_p(imag(mul_p(t, conj(out))), conj(neg_p(_turn(x, out)))) if _is_complex(x)
            else zeros_p(t, dtype=None))
+sign_p.batch(pointwise)
 
 
 def _turn(x: Array, unit: Array) -> Array:
@@ -459,17 +462,20 @@ def _gauss(x: Array) -> Array:
 # ---- complex numbers -------------------------------------------------------------------------------------------------
 
 
-# None of these but complex_p is holomorphic. The rules of docs/complex.md: a vjp is the transpose of the real-linear map, in the
-# pairing Re(g t), so imag's is -i g.
+# None of these is holomorphic: the tangent's way is the operation itself, the cotangent's is the transpose of that as a map of
+# pairs of real numbers, in the pairing Re(g t) (docs/complex.md). The rest is in ops/complex.py.
 
 real_p = primitive("real", "real", linear_in="x", view=True)
 real_p.vjp(x=lambda g: g)
+real_p.batch(pointwise)
 
 imag_p = primitive("imag", "imag", linear_in="x", view=True)
 imag_p.vjp(x=lambda g: mul_p(g, -1j))
+imag_p.batch(pointwise)
 
 conj_p: Primitive = primitive("conj", "conj", linear_in="x")
 conj_p.vjp(x=lambda g: conj_p(g))
+conj_p.batch(pointwise)
 
 
 def _is_complex(x: Array) -> bool:
@@ -498,6 +504,9 @@ def conj(x: Array, /) -> Array:
 
 
 def _nan_to_num(xp: Any, x: Any, *, nan: float, posinf: float | None, neginf: float | None) -> Any:
+    if _dtypes.kind(x.dtype) == "c":
+        parts = [_nan_to_num(xp, p, nan=nan, posinf=posinf, neginf=neginf) for p in (xp.real(x), xp.imag(x))]
+        return xp.astype(parts[0], x.dtype) + xp.astype(parts[1], x.dtype) * xp.asarray(1j, dtype=x.dtype)
     limits = xp.finfo(x.dtype)
     out = xp.where(xp.isnan(x), nan, x)
     out = xp.where(x == xp.inf, float(limits.max) if posinf is None else posinf, out)
@@ -505,7 +514,16 @@ def _nan_to_num(xp: Any, x: Any, *, nan: float, posinf: float | None, neginf: fl
 
 
 nan_to_num_p = primitive("nan_to_num", _nan_to_num)
-nan_to_num_p.deriv(x=lambda g, x: where_p(isfinite_p(x), g, 0))
+nan_to_num_p.vjp(x=lambda g, x: conj(_kept(conj(g), x)))
+nan_to_num_p.jvp(x=lambda t, x: _kept(t, x))
+nan_to_num_p.batch(pointwise)
+
+
+def _kept(t: Array, x: Array) -> Array:
+    """``t`` where x is finite, each part of a complex number by itself."""
+    if not _is_complex(x):
+        return where_p(isfinite_p(x), t, 0)
+    return add_p(where_p(isfinite_p(real(x)), real(t), 0), mul_p(where_p(isfinite_p(imag(x)), imag(t), 0), 1j))
 
 
 @torch_names
@@ -516,7 +534,7 @@ def nan_to_num(x: Array, /, nan: float = 0.0, posinf: float | None = None, negin
     >>> tl.nan_to_num(tl.tensor([float("nan"), 1.0]))
     tensor([0., 1.])
     """
-    return nan_to_num_p(x, nan=nan, posinf=posinf, neginf=neginf) if _dtypes.kind(x.dtype) == "f" else x
+    return nan_to_num_p(x, nan=nan, posinf=posinf, neginf=neginf) if _dtypes.is_differentiable(x.dtype) else x
 
 
 @torch_names

@@ -15,9 +15,11 @@ import numpy as np
 from tensorlite import _dtypes, backends
 from tensorlite._state import current
 from tensorlite.engine import inplace, tape
+from tensorlite.engine.batching import shaped
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import KIND, RAW, Provided, Value, new, provide, raw
 from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError, TensorliteError
+from tensorlite.ops import _batching
 from tensorlite.ops._index import (
     ALL,
     ARRAY,
@@ -34,6 +36,7 @@ from tensorlite.ops._index import (
 )
 from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.elementwise import add_p, cast_p, expand, mul_p, where_p
+from tensorlite.ops.functions import conj
 
 Array = Any
 
@@ -41,14 +44,17 @@ Array = Any
 # ---- the operations ----------------------------------------------------------------------------------------------------
 
 getitem_p: Primitive = primitive("getitem", select, linear_in="x", view=True, check=check_index)
+getitem_p.batch(_batching.getitem)
 getitem_p.vjp(x=lambda g, indices, spec, x_shape: put_add_p(g, *indices, spec=spec, shape=x_shape))
 
 put_add_p: Primitive = primitive(
     "put_add", add_into, linear_in="v",
     check=lambda v, *indices, spec, shape, op="put_add": check_index(v, *indices, spec=spec, op=op, shape=shape))
+put_add_p.batch(_batching.put_add)
 put_add_p.vjp(v=lambda g, indices, spec: getitem_p(g, *indices, spec=spec))
 
 put_p: Primitive = primitive("put", put_into, linear_in="x v", check=check_put)
+put_p.batch(_batching.put)
 
 
 def _put_v(g: Any, indices: Any, spec: tuple[Any, ...], x_shape: tuple[int, ...]) -> Any:
@@ -64,18 +70,35 @@ put_p.jvp(x=lambda t, indices, spec: put_p(t, 0, *indices, spec=spec),
 
 # which of the values an index assigns stay: those not overwritten later
 winners_p: Primitive = primitive("winners", winners, discrete=True)
+winners_p.batch(_batching.winners)
 
 zeros_of_p: Primitive = primitive("zeros_of", lambda xp, x, *, shape: xp.zeros(shape, dtype=x.dtype), discrete=True)
+zeros_of_p.batch(shaped("shape"))
 
 
 def _write_view(xp: Any, x: Any, v: Any, *, replay: Any) -> Any:
+    if _dtypes.kind(x.dtype) == "c":   # places of parts: a view of a complex array may be real
+        numbers = xp.reshape(xp.arange(prod(x.shape), dtype=xp.float64), x.shape)
+        places = replay(2 * numbers + (2 * numbers + 1) * xp.asarray(1j, dtype=xp.complex128))
+        if _dtypes.kind(places.dtype) != "c":
+            parts = xp.reshape(xp.stack([xp.real(x), xp.imag(x)], axis=-1), (-1,))
+            parts = xp.reshape(put_into(xp, parts, v, xp.astype(places, xp.int64), spec=(ARRAY, Ellipsis)), (*x.shape, 2))
+            return xp.astype(parts[..., 0], x.dtype) + parts[..., 1] * xp.asarray(1j, dtype=x.dtype)
     places = replay(xp.reshape(xp.arange(prod(x.shape), dtype=xp.int64), x.shape))
     return xp.reshape(put_into(xp, xp.reshape(x, (-1,)), v, places, spec=(ARRAY, Ellipsis)), x.shape)
 
 
+def _seen(g: Any, replay: Any, dtype: Any) -> Any:
+    """The part of g that replay picks; the transpose of a part's place conjugates (docs/complex.md)."""
+    if _dtypes.kind(g.dtype) == _dtypes.kind(dtype):
+        return replay(g)
+    return conj(replay(conj(g)))
+
+
 # x with the part that replay(x) picks replaced by v
 write_view_p: Primitive = primitive("write_view", _write_view, linear_in="x v")
-write_view_p.vjp(x=lambda g, replay: write_view_p(g, 0, replay=replay), v=lambda g, replay: replay(g))
+write_view_p.batch(_batching.write_view)
+write_view_p.vjp(x=lambda g, replay: write_view_p(g, 0, replay=replay), v=lambda g, replay, v_dtype: _seen(g, replay, v_dtype))
 write_view_p.jvp(x=lambda t, replay: write_view_p(t, 0, replay=replay),
                  v=lambda t, x, replay: write_view_p(zeros_of_p(x, shape=tuple(x.shape)), t, replay=replay))
 
@@ -123,6 +146,7 @@ def write(x: Any, value: Any, arrays: tuple[Any, ...], spec: tuple[Any, ...], op
     inplace.guard(x, op)
     if isinstance(value, (list, tuple)):
         value = index_array(x, np.asarray(value, dtype=None))
+    _fits(op, x, value)
     if x.level:
         return inplace.become(x, put_p(x, value, *arrays, spec=spec, op=op), op)
     for other in (value, *arrays):
@@ -159,6 +183,16 @@ def write(x: Any, value: Any, arrays: tuple[Any, ...], spec: tuple[Any, ...], op
     return inplace.become(x, result, op, written=True)
 
 
+def _fits(op: str, x: Any, value: Any) -> Any:
+    """``value``, which is to be written among the elements of x: not complex numbers among real ones."""
+    dtype = getattr(value, "dtype", None)
+    if (value.__class__ is complex or (dtype is not None and dtype != x.dtype and _dtypes.kind(dtype) == "c")) \
+            and _dtypes.kind(x.dtype) != "c":
+        raise DTypeError(f"{op}: the values are complex, and x has dtype {x.dtype}, which holds no imaginary parts; convert x first, "
+                         "or write .real")
+    return value
+
+
 def _without_leading_ones(value: Any) -> Any:
     from tensorlite.ops.manipulation import reshape_p
     shape = value.shape
@@ -171,7 +205,7 @@ def _without_leading_ones(value: Any) -> Any:
 def put(x: Array, key: Any, value: Any) -> Array:
     """A copy of ``x`` with ``x[key]`` replaced by ``value``: ``x[key] = value`` without changing ``x``."""
     spec, arrays = parse(x, key)
-    return put_p(x, value, *arrays, spec=spec)
+    return put_p(x, _fits("put", x, value), *arrays, spec=spec)
 
 
 # ---- along an axis -----------------------------------------------------------------------------------------------------
@@ -272,7 +306,7 @@ def scatter(x: Array, axis: int, index: Any, src: Any = None, *, value: Any = No
     src = value if src is None else src
     index = _indices("scatter", x, index)
     arrays, spec, _ = _along("scatter", x, axis, index)
-    return put_p(x, _source("scatter", index, src), *arrays, spec=spec, op="scatter")
+    return put_p(x, _fits("scatter", x, _source("scatter", index, src)), *arrays, spec=spec, op="scatter")
 
 
 @torch_names
@@ -285,7 +319,7 @@ def scatter_add(x: Array, axis: int, index: Any, src: Any) -> Array:
     """
     index = _indices("scatter_add", x, index)
     arrays, spec, _ = _along("scatter_add", x, axis, index)
-    src = _source("scatter_add", index, src)
+    src = _fits("scatter_add", x, _source("scatter_add", index, src))
     if not hasattr(src, "shape") or not src.ndim:
         src = src if hasattr(src, "shape") else index_array(x, np.asarray(src))
         src = expand(cast_p(src, dtype=x.dtype), shape=tuple(index.shape))
@@ -306,20 +340,21 @@ def index_add(x: Array, axis: int, index: Any, src: Array, *, alpha: float = 1) 
 def index_copy(x: Array, axis: int, index: Any, src: Array) -> Array:
     """A copy of x with x[index[i]] replaced by src[i] along ``axis``."""
     index = _indices("index_copy", x, index)
-    return put_p(x, src, index, spec=(*[ALL] * _axis("index_copy", x, axis), ARRAY, Ellipsis), op="index_copy")
+    return put_p(x, _fits("index_copy", x, src), index, spec=(*[ALL] * _axis("index_copy", x, axis), ARRAY, Ellipsis), op="index_copy")
 
 
 @torch_names
 def index_fill(x: Array, axis: int, index: Any, value: Any) -> Array:
     """A copy of x with x[index[i]] along ``axis`` filled with ``value``."""
     index = _indices("index_fill", x, index)
-    return put_p(x, value, index, spec=(*[ALL] * _axis("index_fill", x, axis), ARRAY, Ellipsis), op="index_fill")
+    return put_p(x, _fits("index_fill", x, value), index, spec=(*[ALL] * _axis("index_fill", x, axis), ARRAY, Ellipsis), op="index_fill")
 
 
 @torch_names
 def index_put(x: Array, indices: tuple[Any, ...], values: Any, accumulate: bool = False) -> Array:
     """A copy of x with x[indices] = values, or with ``accumulate`` x[indices] += values where repeated indices add up."""
     spec, arrays = parse(x, tuple(indices))
+    _fits("index_put", x, values)
     if not accumulate:
         return put_p(x, values, *arrays, spec=spec, op="index_put")
     part = np.broadcast_to(np.zeros(()), tuple(x.shape))[fill(spec, [np.asarray(to_host(new(raw(a)))) for a in arrays])].shape
@@ -343,6 +378,7 @@ def masked_select(x: Array, mask: Array, /) -> Array:
 def masked_fill(x: Array, mask: Array, value: Any, /) -> Array:
     """``value`` (a number or a zero-dimensional tensor) where the mask is true, x elsewhere; the mask is broadcast to x."""
     mask = _indices("masked_fill", x, mask, kinds="b")
+    _fits("masked_fill", x, value)
     return where_p(mask, cast_p(value, dtype=x.dtype) if hasattr(value, "dtype") and value.dtype != x.dtype else value, x)
 
 
@@ -354,5 +390,5 @@ def masked_scatter(x: Array, mask: Array, source: Array, /) -> Array:
         mask = expand(mask, shape=tuple(x.shape))
     count = int(raw(mask).sum()) if hasattr(raw(mask), "sum") else int(np.asarray(raw(mask)).sum())
     from tensorlite.ops.manipulation import reshape_p
-    flat = reshape_p(source, shape=(prod(source.shape),))
+    flat = reshape_p(_fits("masked_scatter", x, source), shape=(prod(source.shape),))
     return put_p(x, getitem_p(flat, spec=(slice(count), Ellipsis)), mask, spec=(ARRAY, Ellipsis), op="masked_scatter")

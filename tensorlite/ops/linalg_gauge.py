@@ -1,18 +1,17 @@
-"""What the rules of eigenvectors and singular vectors share: differences of values without poles, and what has no derivative.
+"""What the rules of eigenvectors and singular vectors share: quotients without poles, and the choices no derivative depends on.
 
-Eigenvectors are determined up to a phase, and those of a repeated eigenvalue up to a rotation among themselves. A loss that does not
-depend on that choice has a derivative, though 1 / (w_j - w_i) has none: the terms with it are left out where w_i and w_j are
-repeated. Two values count as repeated if they differ by at most eps^(3/4) times the largest (1.8e-12 in float64, 6.4e-6 in
-float32): rounding puts repeated values a few eps apart, and below this distance the quotient would keep fewer digits than its limit.
+Eigenvectors are determined up to their phases, and those of a repeated eigenvalue up to a rotation among themselves. A loss that
+does not depend on that choice has a derivative, though 1 / (w_j - w_i) has none. Two values count as repeated if they differ by at
+most eps^(3/4) times the largest (1.8e-12 in float64, 6.4e-6 in float32): rounding puts repeated values a few eps apart, and any
+closer the quotient would keep fewer digits than its limit.
 
-Let C be the part of V^H V' in the block of a repeated value (V' the vectors' cotangent). What depends on the choice of vectors is its
-skew part; where that does not vanish there is no derivative, and ``GaugeWarning`` says so. What the vectors have to do with the
-value itself, as in V f(W) V^H, shows in its Hermitian part C_H: there the cotangent of the whole block is f'(w) B if C_H = f(w) B,
-and of it the values' cotangents are only the diagonal. ``repeated`` finds f' / f from these diagonals, which makes the rule exact
-for functions of matrices (V f(W) V^H, U f(S) V^H and parts of them that keep whole blocks) at repeated values too. It warns
-where the diagonals are not proportional.
+Let V' be the cotangent of V, and C the block of V^H V' that belongs to a repeated value w. The skew part of C is what depends on the
+choice of vectors: where it does not vanish there is no derivative, and ``GaugeWarning`` says so. In functions of matrices,
+V f(W) V^H, the Hermitian part of C is f(w) B, and the cotangent of the block, of which the values' cotangents are the diagonal, is
+f'(w) B. ``repeated`` finds f'/f from the diagonals; so the rule is exact for such functions at repeated values too. Where the
+diagonals are not proportional or leave f'/f open, it warns.
 
-Nothing is read from a device that works asynchronously (CUDA): there the rules are the same, without the warnings.
+From a device that works asynchronously (CUDA) nothing is read: there the rules are the same, without the warnings.
 """
 from __future__ import annotations
 
@@ -30,8 +29,9 @@ from tensorlite.engine.value import raw
 from tensorlite.errors import GaugeWarning
 from tensorlite.ops import manipulation
 from tensorlite.ops.contraction import matmul_p
+from tensorlite.ops.creation import zeros_p
 from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p
-from tensorlite.ops.functions import abs_p, conj, imag, real
+from tensorlite.ops.functions import abs_p, conj
 from tensorlite.ops.rearrange import diag_embed, diagonal_p
 from tensorlite.ops.reduction import sum_p
 
@@ -181,26 +181,26 @@ zeros_among_p = primitive("zeros_among", lambda xp, s, *, tolerance: xp.astype(s
                           discrete=True)   # 1 where s is zero
 
 
-def _repeated(xp: Any, w: Any, c: Any, g: Any) -> Any:
-    eye = xp.eye(w.shape[-1], dtype=w.dtype)
+def _repeated(xp: Any, w: Any, herm: Any, g: Any) -> Any:
     near = _repeats(xp, w)
+    eye = xp.eye(w.shape[-1], dtype=w.dtype)
     block = near + eye
-
-    def deviation(x: Any) -> Any:   # from the mean of its block
-        return x - xp.squeeze(block @ xp.expand_dims(x, axis=-1), axis=-1) / xp.sum(block, axis=-1)
+    size = xp.abs(herm)
+    c = xp.sum((xp.real(herm) if xp.isdtype(herm.dtype, "complex floating") else herm) * eye, axis=-1)
 
     def within(x: Any) -> Any:
         return xp.squeeze(block @ xp.expand_dims(x, axis=-1), axis=-1)
-    dg, dc = deviation(g), deviation(c)
-    size, seen = within(dc * dc), within(c * c)
-    known = size > float(xp.finfo(w.dtype).eps) * seen
-    rate = xp.where(known, within(dg * dc), xp.zeros_like(size)) / xp.where(known, size, xp.ones_like(size))
-    return near * xp.expand_dims(rate, axis=-1), dg - rate * dc
+    count = xp.sum(block, axis=-1)
+    dg, dc = g - within(g) / count, c - within(c) / count
+    spread = within(dc * dc)
+    known = spread > float(xp.finfo(w.dtype).eps) * within(xp.sum(block * size * size, axis=-1))
+    rate = xp.where(known, within(dg * dc), xp.zeros_like(spread)) / xp.where(known, spread, xp.ones_like(spread))
+    known = xp.astype(known, w.dtype)
+    return near * xp.expand_dims(rate, axis=-1), dg - rate * dc, near * size * xp.expand_dims(1 - known, axis=-1)
 
 
-# (f'/f where a block of repeated values is, 0 elsewhere; what of the values' cotangents g is not proportional to c)
-repeated_p = primitive("repeated", _repeated, outputs=2, discrete=True)
-
+# f'/f within a block of repeated values; what of the values' cotangents g does not fit; what of the block leaves f'/f open
+repeated_p = primitive("repeated", _repeated, outputs=3, discrete=True)
 
 for _one in (inverse_gaps_p, inverse_sums_p, inverse_nonzero_p, repeats_p, zeros_among_p, repeated_p):
     _one.batch(leading)
@@ -213,6 +213,19 @@ def synchronous(x: Array) -> bool:
     return not backends.backend_of(raw(x)).asynchronous
 
 
+def block_of(w: Array, herm: Array, g: Array | None, what: str) -> Array | None:
+    """The cotangent within blocks of repeated values w, but for the diagonal: see the top of the module. None where there are
+    none."""
+    g = zeros_p(w, dtype=None) if g is None else g
+    rate, odd, open_ = repeated_p(w, herm, g)
+    if synchronous(w):
+        expect_zero(odd, g, f"{what}: the loss treats equal values differently, and not as a function of the matrix does; at "
+                    "repeated values its derivative is known only in part")
+        expect_zero(open_, herm, f"{what}: at these repeated values the derivative of the loss cannot be told from the gradients of "
+                    "values and vectors; what it says about the block of repeated values is missing")
+    return mul_p(rate, herm)
+
+
 def any_nonzero(x: Array) -> bool:
     """Read at the bottom, whatever transforms are open."""
     array = raw(x)
@@ -220,7 +233,8 @@ def any_nonzero(x: Array) -> bool:
     return bool(xp.any(array != 0))
 
 
-def _size(x: Array) -> float:
+def size_of(x: Array) -> float:
+    """The largest absolute value."""
     array = raw(abs_p(x))
     if not math.prod(array.shape):
         return 0.0
@@ -231,8 +245,8 @@ def expect_zero(part: Array, whole: Array, message: str) -> None:
     """``GaugeWarning`` unless ``part`` is no more than what rounding leaves of ``whole``."""
     import numpy as np
     eps = float(np.finfo(str(raw(part).dtype).rpartition(".")[2]).eps)
-    left = _size(part)
-    if left > math.sqrt(eps) * _size(whole) and left > 0:
+    left = size_of(part)
+    if left > math.sqrt(eps) * size_of(whole) and left > 0:
         warnings.warn(message, GaugeWarning, stacklevel=_outside())
 
 

@@ -9,7 +9,7 @@ from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import EVERYDAY, KIND, Value, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.kernels.softmax_cross_entropy.reference import softmax_cross_entropy as _reference
-from tensorlite.ops import manipulation
+from tensorlite.ops import _batching, manipulation
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.comparison import logical_and
 from tensorlite.ops.elementwise import add_p, cast_p, chain, div_p, mul_p, neg_p, sub_p, where
@@ -61,7 +61,9 @@ def _loss_alone(xp: Any, logits: Any, labels: Any, weight: Any, *, ignore_index:
 
 
 softmax_cross_entropy_p = primitive("softmax_cross_entropy", _fused, outputs=2, visible=1)
+softmax_cross_entropy_p.batch(_batching.cross_entropy)
 cross_entropy_loss_p = primitive("cross_entropy_loss", _loss_alone, discrete=True)
+cross_entropy_loss_p.batch(_batching.cross_entropy)
 
 
 def _scale_rows(xp: Any, g: Any, grad: Any) -> Any:
@@ -71,6 +73,7 @@ def _scale_rows(xp: Any, g: Any, grad: Any) -> Any:
 
 
 scale_rows_p = primitive("scale_rows", _scale_rows, linear_in="g grad")
+scale_rows_p.batch(_batching.scale_rows)
 scale_rows_p.vjp(g=lambda h, grad, g_shape: _dot_rows(chain(h, grad), g_shape),
                  grad=lambda h, g: scale_rows_p(g, h))
 

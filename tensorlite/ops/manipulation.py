@@ -10,11 +10,14 @@ import numpy as np
 
 from tensorlite import _dtypes
 from tensorlite._dtypes import as_dtype
+from tensorlite.engine.batching import along, pointwise, shaped
 from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import Value, provide, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
+from tensorlite.ops import _batching
 from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.elementwise import cast, expand
+from tensorlite.ops.functions import conj
 from tensorlite.ops.indexing import getitem_p, zeros_of_p
 
 Array = Any
@@ -65,6 +68,7 @@ def _check_reshape(x: Any, *, shape: tuple[int, ...]) -> None:
 
 
 reshape_p = primitive("reshape", lambda xp, x, *, shape: xp.reshape(x, shape), linear_in="x", view=True, check=_check_reshape)
+reshape_p.batch(shaped("shape"))
 reshape_p.vjp(x=lambda g, x_shape: reshape_p(g, shape=x_shape))
 
 
@@ -131,6 +135,7 @@ def ravel(x: Array, /) -> Array:
 # ---- the order of axes ---------------------------------------------------------------------------------------------------
 
 permute_p = primitive("permute", lambda xp, x, *, axes: xp.permute_dims(x, axes), linear_in="x", view=True)
+permute_p.batch(_batching.permute)
 
 
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -198,7 +203,17 @@ def matrix_transpose(x: Array, /) -> Array:
     return permute_p(x, axes=(1, 0) if ndim == 2 else (*range(ndim - 2), ndim - 1, ndim - 2))
 
 
-adjoint = matrix_transpose
+
+@torch_names
+def adjoint(x: Array, /) -> Array:
+    """The last two axes exchanged, and complex numbers conjugated.
+
+    >>> import tensorlite as tl
+    >>> tl.adjoint(tl.tensor([[1 + 2j, 3.0]]))
+    tensor([[1.-2.j],
+            [3.-0.j]])
+    """
+    return conj(matrix_transpose(x))
 
 
 @torch_names
@@ -308,6 +323,7 @@ def _check_concat(*arrays: Any, axis: int) -> None:
 
 
 concat_p = primitive("concat", lambda xp, *arrays, axis: xp.concat(arrays, axis=axis), check=_check_concat)
+concat_p.batch(along("axis"))
 
 
 def _part(g: Array, i: int, shapes: list[tuple[int, ...]], axis: int) -> Array:
@@ -360,6 +376,7 @@ def _check_stack(*arrays: Any, axis: int) -> None:
 
 
 stack_p = primitive("stack", lambda xp, *arrays, axis: xp.stack(arrays, axis=axis), check=_check_stack)
+stack_p.batch(_batching.stack)
 stack_p.vjp(arrays=lambda g, i, axis: getitem_p(g, spec=(*[_ALL] * axis, i, Ellipsis)))
 
 
@@ -413,6 +430,7 @@ def _split(xp: Any, x: Any, *, lengths: tuple[int, ...], axis: int) -> tuple[Any
 
 
 split_p = primitive("split", _split, outputs=0, view=True, linear_in="x")
+split_p.batch(along("axis"))
 
 
 def _joined(g: list[Any], lengths: tuple[int, ...], axis: int, x_shape: tuple[int, ...]) -> Array:
@@ -476,6 +494,7 @@ def tensor_split(x: Array, indices_or_sections: Any, /, axis: int = 0) -> tuple[
 
 unstack_p = primitive("unstack", lambda xp, x, *, axis: tuple(
     [x[(*[_ALL] * axis, k, Ellipsis)] for k in range(x.shape[axis])]), outputs=0, view=True, linear_in="x")
+unstack_p.batch(along("axis"))
 
 
 def _stacked(g: list[Any], axis: int) -> Array:
@@ -500,6 +519,7 @@ unbind = unstack
 # ---- clone, astype -------------------------------------------------------------------------------------------------------
 
 clone_p = primitive("clone", lambda xp, x: xp.asarray(x, copy=True), linear_in="x")
+clone_p.batch(pointwise)
 clone_p.vjp(x=lambda g: g)
 
 
@@ -519,6 +539,7 @@ def contiguous(x: Array, /) -> Array:
 
 
 contiguous_p = primitive("contiguous", lambda xp, x: xp.asarray(x, copy=True), linear_in="x")
+contiguous_p.batch(pointwise)
 contiguous_p.vjp(x=lambda g: g)
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite.engine.batching import along, leading
 from tensorlite.engine.primitive import primitive
 from tensorlite.errors import DTypeError, ShapeError
+from tensorlite.ops import _batching
 from tensorlite.ops._index import to_host
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.elementwise import expand
@@ -22,6 +24,7 @@ _ALL = slice(None)
 # ---- flip, roll, rot90 ---------------------------------------------------------------------------------------------------
 
 flip_p = primitive("flip", lambda xp, x, *, axis: xp.flip(x, axis=axis), linear_in="x", view=True)
+flip_p.batch(along("axis"))
 flip_p.vjp(x=lambda g, axis: flip_p(g, axis=axis))
 
 
@@ -45,6 +48,7 @@ def flipud(x: Array, /) -> Array:
 
 
 roll_p = primitive("roll", lambda xp, x, *, shift, axis: xp.roll(x, shift, axis=axis), linear_in="x")
+roll_p.batch(along("axis"))
 roll_p.vjp(x=lambda g, shift, axis: roll_p(g, shift=tuple([-s for s in shift]), axis=axis))
 
 
@@ -147,6 +151,7 @@ def _pad(xp: Any, x: Any, *, widths: tuple[tuple[int, int], ...], value: Any) ->
 
 
 pad_p = primitive("pad", _pad)
+pad_p.batch(_batching.pad)
 pad_p.vjp(x=lambda g, widths, x_shape: getitem_p(g, spec=(*[slice(a, a + n) for n, (a, _) in zip(x_shape, widths)], Ellipsis)))
 pad_p.jvp(x=lambda t, widths: pad_p(t, widths=widths, value=0))
 
@@ -204,9 +209,11 @@ def _circular(index: Any, n: int) -> Any:
 # ---- triangles -----------------------------------------------------------------------------------------------------------
 
 tril_p = primitive("tril", lambda xp, x, *, k: xp.tril(x, k=k), linear_in="x")
+tril_p.batch(leading)
 tril_p.vjp(x=lambda g, k: tril_p(g, k=k))
 
 triu_p = primitive("triu", lambda xp, x, *, k: xp.triu(x, k=k), linear_in="x")
+triu_p.batch(leading)
 triu_p.vjp(x=lambda g, k: triu_p(g, k=k))
 
 
@@ -250,6 +257,7 @@ def _diagonal(xp: Any, x: Any, *, offset: int, axis1: int, axis2: int) -> Any:
 
 
 diagonal_p = primitive("diagonal", _diagonal, linear_in="x", view=True)
+diagonal_p.batch(along("axis1", "axis2"))
 
 
 def _on_diagonal(g: Array, offset: int, axis1: int, axis2: int, x_shape: tuple[int, ...]) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite._dtypes import as_dtype
+from tensorlite.engine.batching import along, shaped
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import raw
 from tensorlite.ops._axes import Axis, check_axes, count_along, kept_shape
@@ -40,6 +41,7 @@ def _spread(xp: Any, g: Any, *, shape: tuple[int, ...], axis: Axis = None, keepd
 
 
 spread_p = primitive("spread", _spread, linear_in="g")
+spread_p.batch(shaped("shape", axes="axis"))
 spread_p.vjp(g=lambda h, axis, keepdims, mean: (mean_p if mean else sum_p)(h, axis=axis, keepdims=keepdims))
 
 
@@ -52,6 +54,7 @@ def _sum(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 sum_p: Primitive = primitive("sum", _sum, linear_in="x", check=check_axes("sum"))
+sum_p.batch(along("axis"))
 sum_p.vjp(x=lambda g, axis, keepdims, x_shape: spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims))
 
 
@@ -76,6 +79,7 @@ def _mean(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 mean_p: Primitive = primitive("mean", _mean, linear_in="x", check=check_axes("mean"))
+mean_p.batch(along("axis"))
 mean_p.vjp(x=lambda g, axis, keepdims, x_shape: spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims, mean=True))
 
 
@@ -101,6 +105,7 @@ def _shares(xp: Any, x: Any, extreme: Any, *, axis: Axis = None, keepdims: bool 
 
 
 shares_p = primitive("shares", _shares, discrete=True)
+shares_p.batch(along("axis"))
 
 
 def _extreme_rule(g: Any, x: Any, out: Any, axis: Any, keepdims: bool, x_shape: tuple[int, ...]) -> Any:
@@ -109,10 +114,12 @@ def _extreme_rule(g: Any, x: Any, out: Any, axis: Any, keepdims: bool, x_shape: 
 
 max_p = primitive("max", lambda xp, x, *, axis=None, keepdims=False: xp.max(x, axis=axis, keepdims=keepdims),
                   check=check_axes("max", needs_elements=True))
+max_p.batch(along("axis"))
 max_p.vjp(x=_extreme_rule)
 
 min_p = primitive("min", lambda xp, x, *, axis=None, keepdims=False: xp.min(x, axis=axis, keepdims=keepdims),
                   check=check_axes("min", needs_elements=True))
+min_p.batch(along("axis"))
 min_p.vjp(x=_extreme_rule)
 
 
@@ -143,11 +150,14 @@ amax, amin = max, min
 
 all_p = primitive("all", lambda xp, x, *, axis=None, keepdims=False: xp.all(x, axis=axis, keepdims=keepdims), discrete=True,
                   check=check_axes("all"))
+all_p.batch(along("axis"))
 any_p = primitive("any", lambda xp, x, *, axis=None, keepdims=False: xp.any(x, axis=axis, keepdims=keepdims), discrete=True,
                   check=check_axes("any"))
+any_p.batch(along("axis"))
 count_nonzero_p = primitive("count_nonzero", lambda xp, x, *, axis=None, keepdims=False: xp.sum(
     xp.astype(x != xp.zeros((), dtype=x.dtype), xp.int64), axis=axis, keepdims=keepdims), discrete=True,
                             check=check_axes("count_nonzero"))
+count_nonzero_p.batch(along("axis"))
 
 
 @torch_names

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from tensorlite.engine.batching import along, data_dependent
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
+from tensorlite.ops import _batching
 from tensorlite.ops._axes import check_axes
 from tensorlite.ops._names import torch_aliases, torch_names
 
@@ -29,6 +31,7 @@ def _check_along(name: str) -> Any:
 
 take_along_axis_p = primitive("take_along_axis", lambda xp, x, indices, *, axis=-1, unique=False: xp.take_along_axis(
     x, indices, axis=axis), linear_in="x", check=_check_along("take_along_axis"))
+take_along_axis_p.batch(_batching.along_axis)
 take_along_axis_p.vjp(x=lambda g, indices, axis, unique, x_shape: put_along_axis_p(
     g, indices, axis=axis, size=x_shape[axis], unique=unique))
 
@@ -43,6 +46,7 @@ def _put_along_axis(xp: Any, g: Any, indices: Any, *, axis: int = -1, size: int,
 
 # out[..., indices[..., j, ...], ...] += g[..., j, ...] from zeros; ``unique`` promises that no place is named twice
 put_along_axis_p: Primitive = primitive("put_along_axis", _put_along_axis, linear_in="g")
+put_along_axis_p.batch(_batching.along_axis)
 put_along_axis_p.vjp(g=lambda h, indices, axis, unique: take_along_axis_p(h, indices, axis=axis, unique=unique))
 
 
@@ -73,8 +77,10 @@ def take_along_dim(x: Array, indices: Array, /, axis: int | None = None) -> Arra
 
 argmax_p = primitive("argmax", lambda xp, x, *, axis=None, keepdims=False: xp.argmax(x, axis=axis, keepdims=keepdims),
                      discrete=True, check=check_axes("argmax", needs_elements=True, one=True))
+argmax_p.batch(_batching.arg_extreme)
 argmin_p = primitive("argmin", lambda xp, x, *, axis=None, keepdims=False: xp.argmin(x, axis=axis, keepdims=keepdims),
                      discrete=True, check=check_axes("argmin", needs_elements=True, one=True))
+argmin_p.batch(_batching.arg_extreme)
 
 
 @torch_names
@@ -97,7 +103,9 @@ def argmin(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Arra
 # ---- nonzero -----------------------------------------------------------------------------------------------------------
 
 nonzero_p = primitive("nonzero", lambda xp, x: xp.nonzero(x), discrete=True, outputs=0)
+nonzero_p.batch(data_dependent)
 argwhere_p = primitive("argwhere", lambda xp, x: xp.stack(xp.nonzero(x), axis=-1), discrete=True)
+argwhere_p.batch(data_dependent)
 
 
 @torch_names
@@ -122,6 +130,7 @@ def argwhere(x: Array, /) -> Array:
 # ---- searchsorted ------------------------------------------------------------------------------------------------------
 
 searchsorted_p = primitive("searchsorted", lambda xp, x1, x2, *, side="left": xp.searchsorted(x1, x2, side=side), discrete=True)
+searchsorted_p.batch(_batching.second_alone)
 
 
 @torch_aliases(sorted_sequence="x1", input="x2")
@@ -145,10 +154,12 @@ def searchsorted(x1: Array, x2: Array, /, *, side: str = "left", sorter: Array |
 
 argsort_p = primitive("argsort", lambda xp, x, *, axis=-1, descending=False, stable=True: xp.argsort(
     x, axis=axis, descending=descending, stable=stable), discrete=True, check=check_axes("argsort", one=True))
+argsort_p.batch(along("axis"))
 
 # Sorting values is several times as fast as sorting indices, so those are found only once there is a backward.
 sort_p = primitive("sort", lambda xp, x, *, axis=-1, descending=False, stable=True: xp.sort(
     x, axis=axis, descending=descending, stable=stable), check=check_axes("sort", one=True))
+sort_p.batch(along("axis"))
 sort_p.vjp(x=lambda g, x, axis, descending, x_shape: put_along_axis_p(
     g, argsort_p(x, axis=axis, descending=descending), axis=axis, size=x_shape[axis], unique=True) if x_shape else g)
 sort_p.jvp(x=lambda t, x, axis, descending: take_along_axis_p(
@@ -193,6 +204,7 @@ def _argtopk(xp: Any, x: Any, *, k: int, axis: int, largest: bool, sorted: bool)
 
 
 argtopk_p = primitive("argtopk", _argtopk, discrete=True)
+argtopk_p.batch(along("axis"))
 
 
 @torch_names
@@ -238,6 +250,7 @@ def kthvalue(x: Array, /, k: int, axis: int = -1, keepdims: bool = False) -> Top
 
 bincount_p = primitive("bincount", lambda xp, x, *, size: xp.sum(
     xp.astype(xp.expand_dims(x, axis=1) == xp.arange(size, dtype=x.dtype), xp.int64), axis=0), discrete=True)
+bincount_p.batch(_batching.bincount)
 
 
 @torch_names

@@ -3,8 +3,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from tensorlite.engine.batching import data_dependent
 from tensorlite.engine.primitive import primitive
 from tensorlite.errors import DTypeError
+from tensorlite.ops import _batching
 from tensorlite.ops._names import torch_aliases, torch_names
 
 Array = Any
@@ -34,9 +36,13 @@ class UniqueInverse(NamedTuple):
 
 
 unique_values_p = primitive("unique_values", lambda xp, x: xp.sort(xp.unique_values(x)), discrete=True)
+unique_values_p.batch(data_dependent)
 unique_counts_p = primitive("unique_counts", lambda xp, x: xp.unique_counts(x), discrete=True, outputs=2)
+unique_counts_p.batch(data_dependent)
 unique_inverse_p = primitive("unique_inverse", lambda xp, x: xp.unique_inverse(x), discrete=True, outputs=2)
+unique_inverse_p.batch(data_dependent)
 unique_all_p = primitive("unique_all", lambda xp, x: xp.unique_all(x), discrete=True, outputs=4)
+unique_all_p.batch(data_dependent)
 
 
 @torch_names
@@ -91,6 +97,7 @@ def _isin(xp: Any, x1: Any, x2: Any, *, invert: bool = False) -> Any:
 
 
 isin_p = primitive("isin", _isin, discrete=True)
+isin_p.batch(_batching.first_alone)
 
 
 @torch_aliases(elements="x1", test_elements="x2")

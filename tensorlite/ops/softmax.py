@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite.engine.batching import along
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.ops._axes import Axis, check_axes, kept_shape
 from tensorlite.ops._names import torch_names
@@ -22,8 +23,8 @@ def _shifted(xp: Any, x: Any, axis: Any) -> tuple[Any, Any]:
     """x - max, and the max; where that is not finite, 0 is subtracted instead: -inf - -inf would be nan."""
     x = floating(xp, x)
     if 0 in x.shape:   # there is no max of nothing
-        return x, xp.zeros(kept_shape(x.shape, axis), dtype=x.dtype)
-    top = xp.max(x, axis=axis, keepdims=True)
+        return x, xp.zeros(kept_shape(x.shape, axis), dtype=xp.real(x).dtype if xp.isdtype(x.dtype, "complex floating") else x.dtype)
+    top = xp.max(xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x, axis=axis, keepdims=True)
     top = xp.where(xp.isinf(top), xp.zeros_like(top), top)
     return x - top, top
 
@@ -37,12 +38,14 @@ def _softmax(xp: Any, x: Any, *, axis: Axis = -1) -> Any:
 
 
 softmax_p = primitive("softmax", _softmax, check=check_axes("softmax"))
+softmax_p.batch(along("axis"))
 softmax_p.vjp(x=lambda g, out, axis: softmax_grad_p(g, out, axis=axis))
 softmax_p.jvp(x=lambda t, out, axis: softmax_grad_p(t, out, axis=axis))   # its Jacobian is symmetric
 
 # y (g - Σ g y)
 softmax_grad_p: Primitive = primitive(
     "softmax_grad", lambda xp, g, y, *, axis: y * (g - xp.sum(g * y, axis=axis, keepdims=True)), linear_in="g")
+softmax_grad_p.batch(along("axis"))
 softmax_grad_p.vjp(
     g=lambda h, y, axis: softmax_grad_p(h, y, axis=axis),
     y=lambda h, g, y, axis: sub_p(mul_p(h, sub_p(g, sum_p(mul_p(g, y), axis=axis, keepdims=True))),
@@ -69,11 +72,13 @@ def _log_softmax(xp: Any, x: Any, *, axis: Axis = -1) -> Any:
 
 
 log_softmax_p = primitive("log_softmax", _log_softmax, check=check_axes("log_softmax"))
+log_softmax_p.batch(along("axis"))
 log_softmax_p.vjp(x=lambda g, out, axis: log_softmax_grad_p(g, out, axis=axis))
 
 # g - exp(y) Σ g
 log_softmax_grad_p: Primitive = primitive(
     "log_softmax_grad", lambda xp, g, y, *, axis: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True), linear_in="g")
+log_softmax_grad_p.batch(along("axis"))
 log_softmax_grad_p.vjp(
     g=lambda h, y, axis: sub_p(h, sum_p(mul_p(h, exp_p(y)), axis=axis, keepdims=True)),
     y=lambda h, g, y, axis: neg_p(mul_p(mul_p(h, exp_p(y)), sum_p(g, axis=axis, keepdims=True))))
@@ -103,6 +108,7 @@ def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) ->
 
 
 logsumexp_p = primitive("logsumexp", _logsumexp, check=check_axes("logsumexp"))
+logsumexp_p.batch(along("axis"))
 logsumexp_p.vjp(x=lambda g, x, out, axis, keepdims, x_shape: mul_p(
     spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims), weights_p(x, out, axis=axis, keepdims=keepdims)))
 
@@ -115,6 +121,7 @@ def _weights(xp: Any, x: Any, total: Any, *, axis: Axis, keepdims: bool) -> Any:
 
 # exp(x - logsumexp(x)): softmax(x) again, at the cost of one pass
 weights_p: Primitive = primitive("logsumexp_weights", _weights)
+weights_p.batch(along("axis"))
 weights_p.vjp(
     x=lambda g, out: mul_p(g, out),
     total=lambda g, out, axis, keepdims: neg_p(sum_p(mul_p(g, out), axis=axis, keepdims=keepdims)))

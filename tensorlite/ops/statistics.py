@@ -5,6 +5,7 @@ from math import isinf
 from typing import Any
 
 from tensorlite import _dtypes
+from tensorlite.engine.batching import along, pointwise, shaped
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.errors import DTypeError
 from tensorlite.ops._axes import Axis, check_axes, count_along
@@ -50,6 +51,7 @@ def _positive(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 prod_p = primitive("prod", _prod, check=check_axes("prod"))
+prod_p.batch(along("axis"))
 prod_p.vjp(x=_prod_rule)
 
 
@@ -70,6 +72,7 @@ def _restore_axes(xp: Any, g: Any, *, axis: tuple[int, ...], shape: tuple[int, .
 
 
 restore_axes_p: Primitive = primitive("restore_axes", _restore_axes, linear_in="g")
+restore_axes_p.batch(shaped("shape", axes="axis"))
 restore_axes_p.vjp(g=lambda h, axis: flatten_axes_p(h, axis=axis))
 
 
@@ -133,6 +136,7 @@ def _along(t: Any, d: Any, axis: Any, keepdims: bool) -> Any:
 
 
 var_p = primitive("var", _var, check=check_axes("var"))
+var_p.batch(along("axis"))
 var_p.vjp(x=lambda g, x, axis, correction, keepdims, x_shape: mul_p(
     spread_p(mul_p(g, 2 * _freedom(x_shape, axis, correction)), shape=x_shape, axis=axis, keepdims=keepdims),
     conj(_deviation(x, axis))))
@@ -140,6 +144,7 @@ var_p.jvp(x=lambda t, x, axis, correction, keepdims, x_shape: mul_p(
     _along(t, _deviation(x, axis), axis, keepdims), 2 * _freedom(x_shape, axis, correction)))
 
 std_p = primitive("std", _std, check=check_axes("std"))
+std_p.batch(along("axis"))
 std_p.vjp(x=lambda g, x, out, axis, correction, keepdims, x_shape: mul_p(
     spread_p(safe_div_p(mul_p(g, _freedom(x_shape, axis, correction)), out), shape=x_shape, axis=axis, keepdims=keepdims),
     conj(_deviation(x, axis))))
@@ -236,6 +241,7 @@ def _power_jvp(t: Any, x: Any, exponent: float, odd: bool) -> Any:
 signed_power_p = primitive("signed_power", _signed_power)
 signed_power_p.vjp(x=_power_vjp)
 signed_power_p.jvp(x=_power_jvp)
+signed_power_p.batch(pointwise)
 
 
 def _vector_norm(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Any:
@@ -269,6 +275,7 @@ def _growth(x: Any, out: Any, axis: Any, keepdims: bool, ord: float, x_shape: tu
 
 
 vector_norm_p = primitive("vector_norm", _vector_norm, check=check_axes("vector_norm"))
+vector_norm_p.batch(along("axis"))
 vector_norm_p.vjp(x=lambda g, x, out, axis, keepdims, ord, x_shape: mul_p(
     spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims), conj(_growth(x, out, axis, keepdims, ord, x_shape))))
 vector_norm_p.jvp(x=lambda t, x, out, axis, keepdims, ord, x_shape: _along(
@@ -307,6 +314,7 @@ def norm(x: Array, /, p: float | str | None = "fro", axis: Axis = None, keepdims
 
 # x with 0 where y is nan
 drop_nan_p = primitive("drop_nan", lambda xp, x, y: xp.where(xp.isnan(y), xp.zeros_like(x), x), linear_in="x")
+drop_nan_p.batch(pointwise)
 drop_nan_p.vjp(x=lambda g, y: drop_nan_p(g, y), y=lambda g: None)
 
 
@@ -316,6 +324,7 @@ def _count_numbers(xp: Any, x: Any, *, axis: Axis, keepdims: bool) -> Any:
 
 
 count_numbers_p = primitive("count_numbers", _count_numbers, discrete=True, check=check_axes("nanmean"))
+count_numbers_p.batch(along("axis"))
 
 
 @torch_names
