@@ -109,7 +109,7 @@ def view_as_real(x: Array, /) -> Array:
 @torch_names
 def view_as_complex(x: Array, /) -> Array:
     """The inverse of ``view_as_real``: x[..., 0] + i x[..., 1] of a float32 or float64 x. A view, where the memory allows it."""
-    if x.dtype not in (_dtypes.float32, _dtypes.float64):
+    if str(x.dtype).rpartition(".")[2] not in ("float32", "float64"):
         raise DTypeError(f"view_as_complex: x has dtype {x.dtype}; expected float32 or float64")
     if not x.ndim or x.shape[-1] != 2:
         raise ShapeError(f"view_as_complex: x has shape {tuple(x.shape)}; expected a last axis of length 2, for the real and the "

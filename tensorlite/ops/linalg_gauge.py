@@ -77,9 +77,19 @@ def skew(x: Array) -> Array:
     return mul_p(sub_p(x, mH(x)), 0.5)
 
 
+def row(w: Array) -> Array:
+    """w_j at (i, j)."""
+    return manipulation.expand_dims(w, -2)
+
+
+def column(w: Array) -> Array:
+    """w_i at (i, j)."""
+    return manipulation.expand_dims(w, -1)
+
+
 def columns(x: Array, w: Array) -> Array:
     """x diag(w)."""
-    return mul_p(x, manipulation.expand_dims(w, -2))
+    return mul_p(x, row(w))
 
 
 def diagonal(x: Array) -> Array:
@@ -152,11 +162,11 @@ def _slope(out: Array) -> Array:
 
 inverse_gaps_p: Primitive = primitive("inverse_gaps", _inverse_gaps)   # 1 / (w_j - w_i), 0 for repeated values
 inverse_gaps_p.vjp(w=lambda g, out: _by_axis(mul_p(g, _slope(out)), -1))
-inverse_gaps_p.jvp(w=lambda t, out: mul_p(_slope(out), sub_p(manipulation.expand_dims(t, -2), manipulation.expand_dims(t, -1))))
+inverse_gaps_p.jvp(w=lambda t, out: mul_p(_slope(out), sub_p(row(t), column(t))))
 
 inverse_sums_p: Primitive = primitive("inverse_sums", _inverse_sums)   # 1 / (s_i + s_j), 0 where both are zero
 inverse_sums_p.vjp(s=lambda g, out: _by_axis(mul_p(g, _slope(out)), 1))
-inverse_sums_p.jvp(s=lambda t, out: mul_p(_slope(out), add_p(manipulation.expand_dims(t, -2), manipulation.expand_dims(t, -1))))
+inverse_sums_p.jvp(s=lambda t, out: mul_p(_slope(out), add_p(row(t), column(t))))
 
 inverse_nonzero_p: Primitive = primitive("inverse_nonzero", _inverse_nonzero)   # 1 / s, 0 where s is zero
 inverse_nonzero_p.deriv(s=lambda g, out: mul_p(g, _slope(out)))

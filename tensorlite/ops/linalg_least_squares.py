@@ -94,7 +94,7 @@ def _qr_vjp(g: Any, needs: Any, x: Any, out: Any) -> Any:
                             "independent of rotations among them")
             qbar = sub_p(first, dot(extra, dot_h(other, q)))
     if n > k:
-        left, right = x[..., :k], x[..., k:]
+        right = x[..., k:]
         r, rbar_left = r[..., :k], None if rbar is None else rbar[..., :k]
         if rbar is None:
             xbar_right = zeros_p(right, dtype=None)
@@ -115,7 +115,6 @@ def _qr_jvp(t: Any, x: Any, out: Any) -> Any:
     m, n = x.shape[-2:]
     k = min(m, n)
     extra = None
-    rows = r.shape[-2]
     if q.shape[-1] > k:
         q, extra, r = q[..., :k], q[..., k:], r[..., :k, :]
     left = r[..., :k]
@@ -130,8 +129,7 @@ def _qr_jvp(t: Any, x: Any, out: Any) -> Any:
         dr = manipulation.concat([dr, add_p(dot_h(dq, x[..., k:]), dot_h(q, t[..., k:]))], axis=-1)
     if extra is not None:
         dq = manipulation.concat([dq, neg_p(dot(q, dot_h(dq, extra)))], axis=-1)
-        below = zeros_p(dr[..., :1, :], dtype=None)
-        dr = manipulation.concat([dr, manipulation.expand_like(below, rows - k)], axis=-2)
+        dr = manipulation.concat([dr, zeros_p(t[..., k:, :], dtype=None)], axis=-2)
     return dq, dr
 
 
@@ -249,7 +247,7 @@ def _solution(a: Array, b: Array, rtol: float) -> Array:
 
 def _lstsq_vjp(g: Any, needs: Any, a: Any, b: Any, out: Any, rtol: float) -> Any:
     gx, gs = g[0], g[2]
-    x, rank, s = out
+    x, rank = out[:2]
     abar = None
     if gs is not None and needs[0]:
         u, _, vh = svd_p(a, full=False)
@@ -327,9 +325,7 @@ def lstsq(a: Array, b: Array, /, *, rtol: float | None = None) -> LstsqResult:
     a = matrices("lstsq", a, name="a")
     b, vector = with_columns("lstsq", a, b)
     x, rank, s = lstsq_p(a, b, rtol=rank_tolerance(a.shape, a.dtype) if rtol is None else float(rtol))
-    r = sub_p(b, dot(a, x))
-    if a.shape[-2] <= a.shape[-1]:
-        r = r[..., :0]
+    r = sub_p(b, dot(a, x)) if a.shape[-2] > a.shape[-1] else x[..., :0]
     size = square_p(abs_p(r)) if not is_complex(r) else add_p(square_p(real(r)), square_p(imag(r)))
     residuals = sum_p(size, axis=-2, keepdims=False)
     return LstsqResult(without_columns(x, vector), residuals, rank, s)

@@ -13,9 +13,10 @@ from tensorlite.ops._linalg_checks import matrices, refused
 from tensorlite.ops._names import torch_aliases
 from tensorlite.ops.creation import zeros_p
 from tensorlite.ops.cumulative import cumulative_prod
-from tensorlite.ops.elementwise import mul_p, neg_p, sub_p
+from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p
 from tensorlite.ops.functions import conj, imag, real
 from tensorlite.ops.linalg_gauge import (
+    column,
     diagonal,
     dot,
     dot_h,
@@ -24,10 +25,11 @@ from tensorlite.ops.linalg_gauge import (
     mH,
     mT,
     on_diagonal,
+    row,
     total,
 )
 from tensorlite.ops.linalg_spectral import svd_p
-from tensorlite.ops.rearrange import tril_p, triu_p
+from tensorlite.ops.rearrange import flip, tril_p, triu_p
 from tensorlite.ops.reduction import sum_p
 
 Array = Any
@@ -232,24 +234,15 @@ def all_but_two(s: Array) -> Array:
     """At (i, j), i != j, the product of all s_k but s_i and s_j; 0 on the diagonal. (..., n) -> (..., n, n)"""
     n = s.shape[-1]
     if n < 2:
-        return mul_p(zeros_p(s, dtype=None), 0)[..., None]
-    one = manipulation.ones_like(s[..., :1])
+        return column(zeros_p(s, dtype=None))
+    one = add_p(zeros_p(s[..., :1], dtype=None), 1)
     before = cumulative_prod(manipulation.concat([one, s[..., :-1]], axis=-1), axis=-1)
-    after = manipulation.flip(cumulative_prod(manipulation.flip(manipulation.concat([s[..., 1:], one], axis=-1), -1), axis=-1), -1)
-    shifted = manipulation.expand_dims(manipulation.concat([one, s[..., :-1]], axis=-1), -2)   # s_(j - 1) in column j
-    mask = _between(s)
-    between = cumulative_prod(sub_p(mul_p(mask, sub_p(shifted, 1.0)), -1.0), axis=-1)
-    upper = mul_p(mul_p(manipulation.expand_dims(before, -1), manipulation.expand_dims(after, -2)), between)
-    upper = triu_p(upper, k=1)
-    return total(upper, mT(upper))
-
-
-def _between(s: Array) -> Array:
-    """1 at (i, j) if j - 1 > i, of the dtype and place of s."""
-    n = s.shape[-1]
-    ones = manipulation.ones_like(manipulation.expand_dims(s, -1) if n == 1 else mul_p(
-        manipulation.expand_dims(s, -1), manipulation.expand_dims(s, -2)))
-    return triu_p(ones, k=2)
+    after = flip(cumulative_prod(flip(manipulation.concat([s[..., 1:], one], axis=-1), -1), axis=-1), -1)
+    gaps = triu_p(add_p(zeros_p(mul_p(column(s), row(s)), dtype=None), 1), k=2)   # 1 at (i, j) if j - 1 > i
+    last = row(manipulation.concat([one, s[..., :-1]], axis=-1))                  # s_(j - 1) in column j
+    between = cumulative_prod(add_p(mul_p(gaps, sub_p(last, 1)), 1), axis=-1)
+    upper = triu_p(mul_p(mul_p(column(before), row(after)), between), k=1)
+    return add_p(upper, mT(upper))
 
 
 def _turned_cofactors(t: Array, x: Array) -> Array:
@@ -258,7 +251,7 @@ def _turned_cofactors(t: Array, x: Array) -> Array:
     phase = mul_p(det_p(u), det_p(vh))
     m = dot(dot(conj(vh), t, ty=True), conj(u))   # V^T t^T conj(U)
     pairs = all_but_two(s)
-    on = sum_p(mul_p(pairs, manipulation.expand_dims(diagonal(m), -2)), axis=-1, keepdims=False)
+    on = sum_p(mul_p(pairs, row(diagonal(m))), axis=-1, keepdims=False)
     inner = sub_p(on_diagonal(on), mul_p(pairs, m))
     return _times(dot(dot(conj(u), inner), conj(vh)), phase)
 

@@ -20,6 +20,7 @@ from tensorlite.ops.functions import conj, imag, real
 from tensorlite.ops.linalg_gauge import (
     any_nonzero,
     block_of,
+    column,
     columns,
     diagonal,
     dot,
@@ -36,6 +37,7 @@ from tensorlite.ops.linalg_gauge import (
     on_diagonal,
     rank_tolerance,
     repeats_p,
+    row,
     size_of,
     skew,
     synchronous,
@@ -252,7 +254,7 @@ def _svd_expectations(s: Array, gs: Any, near: Array, together: Array, apart: Ar
     expect_zero(mul_p(near, together), scale, _SVD)
     zero = zeros_among_p(s, tolerance=tolerance)
     if any_nonzero(zero):
-        both = mul_p(manipulation.expand_dims(zero, -1), manipulation.expand_dims(zero, -2))
+        both = mul_p(column(zero), row(zero))
         expect_zero(mul_p(both, apart), scale, _SVD)
         for part in (left, right):
             if part is not None:

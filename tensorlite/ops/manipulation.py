@@ -203,7 +203,6 @@ def matrix_transpose(x: Array, /) -> Array:
     return permute_p(x, axes=(1, 0) if ndim == 2 else (*range(ndim - 2), ndim - 1, ndim - 2))
 
 
-
 @torch_names
 def adjoint(x: Array, /) -> Array:
     """The last two axes exchanged, and complex numbers conjugated.
