@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 from tensorlite import backends
+from tensorlite._dtypes import kind
 from tensorlite._function import Function
 from tensorlite._state import enable_grad, no_grad, set_grad_enabled
 from tensorlite.engine import tape
@@ -45,7 +46,7 @@ def _roots(outputs: list[Any], gradients: list[Any], create_graph: bool) -> list
     """(node or leaf, cotangent) of each output."""
     if len(outputs) == 1 and not gradients and not create_graph:   # the everyday case: a scalar loss
         out = outputs[0]
-        if out.__class__ is Provided.tensor and out.tracked and out.value.size == 1:
+        if out.__class__ is Provided.tensor and out.tracked and out.value.size == 1 and kind(out.value.dtype) == "f":
             return [(out.node or out, backends.backend_of(out.value).unit(out.value))]
     roots = []
     for i, out in enumerate(outputs):
@@ -67,12 +68,19 @@ def _roots(outputs: list[Any], gradients: list[Any], create_graph: bool) -> list
                             "integers; tensorlite.debug.why_none(p, compute) names the line for a leaf p")
         array = out.value
         if g is None:
+            if kind(array.dtype) == "c":
+                raise GradError(f"backward: the tensor has dtype {array.dtype}, and a gradient can be left out only for a real "
+                                "scalar: what is made small is a real number; take .abs(), .real or another real function of it, "
+                                "or pass gradient=")
             if array.size != 1:
                 raise GradError("backward: the gradient can be left out only for a scalar, and this tensor has shape "
                                 f"{tuple(array.shape)}; reduce it, for example with .sum(), or pass gradient= of that shape")
             g = Provided.ones_like(array)
         else:
             if g.value.dtype != array.dtype:
+                if kind(g.value.dtype) == "c":
+                    raise DTypeError(f"backward: the gradient has dtype {g.value.dtype}, but the tensor has dtype {array.dtype}; "
+                                     "give a real one")
                 g = Provided.cast(g, dtype=array.dtype)
             if not create_graph:
                 g = g.value

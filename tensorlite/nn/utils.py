@@ -6,12 +6,19 @@ from math import inf, isfinite
 from typing import Any
 
 from tensorlite import backends, kernels
+from tensorlite._dtypes import kind
 from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, new
 from tensorlite.errors import GradError, ShapeError
 from tensorlite.ops import manipulation
+from tensorlite.ops.complex import view_as_real_p
 
 Tensor = Any
+
+
+def _parts(array: Any) -> Any:
+    """The array itself if it is real, a view of its real and imaginary parts if it is complex."""
+    return array if kind(array.dtype) != "c" else view_as_real_p(array)
 
 
 def _listed(parameters: Any) -> list[Any]:
@@ -28,7 +35,7 @@ def _norm(xp: Any, arrays: list[Any], norm_type: float) -> Any:
     for a in arrays:
         if not a.size:
             continue
-        size = xp.abs(xp.astype(xp.reshape(a, (-1,)), xp.float64))
+        size = xp.astype(xp.abs(xp.reshape(a, (-1,))), xp.float64)
         if norm_type == inf:
             parts.append(xp.max(size))
         elif norm_type == 0:
@@ -69,11 +76,11 @@ def _total(arrays: list[Any], norm_type: float, max_norm: float, error_if_nonfin
             norms = [float(_of_one(b, d, part, norm_type, inf)[0]) for (b, d), part in places.items()]
             host = backends.backend_for_device("cpu")
             total, scale = _of_one(host, "cpu", [host.asarray(norms, dtype=host.xp.float64)], norm_type or 1.0, max_norm)
-            norm = backend.asarray(float(total), dtype=first[0].dtype)
+            norm = backend.asarray(float(total), dtype=_parts(first[0]).dtype)
         else:
             total, scale = _of_one(backend, device, arrays, norm_type, max_norm)
             with backend.on(device):
-                norm = backend.xp.astype(total, first[0].dtype)
+                norm = backend.xp.astype(total, _parts(first[0]).dtype)
     if error_if_nonfinite and not isfinite(value := float(total)):
         raise GradError(f"clip_grad_norm_: the gradients' norm of order {norm_type} is {value}; find what made it so, or pass "
                         "error_if_nonfinite=False to go on")
@@ -83,7 +90,7 @@ def _total(arrays: list[Any], norm_type: float, max_norm: float, error_if_nonfin
 def _of_one(backend: Any, device: str, arrays: list[Any], norm_type: float, max_norm: float) -> tuple[Any, Any]:
     with backend.on(device):
         if norm_type == 2:
-            found: tuple[Any, Any] = _kernel(backend, "grad_norm")(arrays, max_norm=max_norm)
+            found: tuple[Any, Any] = _kernel(backend, "grad_norm")([_parts(a) for a in arrays], max_norm=max_norm)
             return found
         xp = backend.xp
         total, one = xp.asarray(_norm(xp, arrays, norm_type)), xp.ones((), dtype=xp.float64)
@@ -112,7 +119,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float, norm
         there = scale if type(scale) is type(part[0]) and backend.device_of(scale) == device \
             else backend.asarray(float(scale), dtype=backend.xp.float64, device=device)
         with backend.on(device), backend.quiet():   # a norm of inf makes nan of inf, and 0 of the rest
-            _kernel(backend, "unscale")(part, there, check=False)
+            _kernel(backend, "unscale")([_parts(a) for a in part], there, check=False)
     inplace.wrote(arrays, "clip_grad_norm_")
     return out
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite import _dtypes
+from tensorlite.engine.batching import leading
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.errors import DTypeError
 from tensorlite.ops.functions import conj_p
@@ -43,6 +44,7 @@ def _fft(xp: Any, x: Any, *, axes: Axes, norm: str, inverse: bool = False) -> An
 
 fft_p: Primitive = primitive("fft", _fft, linear_in="x")
 fft_p.vjp(x=lambda g, axes, norm, inverse: fft_p(g, axes=axes, norm=norm, inverse=inverse))
+fft_p.batch(leading)
 
 
 # ---- rfft: of a real array, the first n // 2 + 1 of the n numbers along the last of the axes, which determine the others --------
@@ -64,6 +66,7 @@ def _check_real(x: Any, axes: Axes = (), norm: str = "") -> None:
 rfft_p: Primitive = primitive("rfft", _rfft, linear_in="x", check=_check_real)
 rfft_p.vjp(x=lambda g, axes, norm, x_shape: irfft_p(scale_inner(conj_p(g), axis=axes[-1], n=x_shape[axes[-1]], factor=0.5),
                                                     n=x_shape[axes[-1]], axes=axes, norm=TRANSPOSED[norm]))
+rfft_p.batch(leading)
 
 
 # ---- irfft: the real array of n elements along the last of the axes, whose first n // 2 + 1 numbers are x -----------------------
@@ -80,6 +83,7 @@ def _irfft(xp: Any, x: Any, *, n: int, axes: Axes, norm: str) -> Any:
 irfft_p: Primitive = primitive("irfft", _irfft, linear_in="x")
 irfft_p.vjp(x=lambda g, n, axes, norm: scale_inner(conj_p(rfft_p(g, axes=axes, norm=TRANSPOSED[norm])), axis=axes[-1], n=n,
                                                    factor=2.0))
+irfft_p.batch(leading)
 
 
 # ---- scale_inner: the numbers that stand for their conjugates too, times a factor -----------------------------------------------
@@ -95,3 +99,4 @@ def _scale_inner(xp: Any, x: Any, *, axis: int, n: int, factor: float) -> Any:
 
 scale_inner: Primitive = primitive("scale_inner", _scale_inner, linear_in="x")
 scale_inner.vjp(x=lambda g, axis, n, factor: scale_inner(g, axis=axis, n=n, factor=factor))
+scale_inner.batch(leading)

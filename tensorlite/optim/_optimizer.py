@@ -13,12 +13,15 @@ from typing import Any
 
 from tensorlite import backends, kernels
 from tensorlite._dtypes import is_differentiable
+from tensorlite._dtypes import kind as kind_of
 from tensorlite._state import current, enable_grad
 from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, new
 from tensorlite.errors import DeviceError, DTypeError, ShapeError, TensorliteError
 from tensorlite.kernels._half import is_half
 from tensorlite.ops import creation
+from tensorlite.ops.complex import view_as_real_p
+from tensorlite.ops.functions import conj_p
 
 Tensor = Any
 Group = dict[str, Any]
@@ -42,12 +45,14 @@ class OptimizerError(TensorliteError, ValueError):
 class _Pack:
     """The parameters of a group that live in one backend, with their state."""
 
-    __slots__ = ("arrays", "device", "mastered", "on", "params", "plan", "records", "states")
+    __slots__ = ("arrays", "complex", "device", "mastered", "on", "params", "plan", "records", "states", "updated")
 
     def __init__(self, kernel: str, params: list[Any], states: dict[str, list[Any]], kinds: tuple[str | None, ...],
                  steps: Any, mastered: bool) -> None:
         self.params, self.states, self.mastered = params, states, mastered
         self.arrays = [p.value for p in params]
+        self.complex = any(kind_of(a.dtype) == "c" for a in self.arrays)
+        self.updated = [_parts(a) for a in self.arrays]
         self.records = inplace.records(self.arrays)
         backend = backends.backend_of(self.arrays[0])
         self.on = None if type(backend).on is backends.Backend.on else backend.on
@@ -55,7 +60,7 @@ class _Pack:
         make = backend.implementations.get(f"{kernel}_plan") or partial(kernels.load(kernel).reference, backend.xp)
         masters = [states[MASTER]] if MASTER in states else []
         with self.there():
-            self.plan = make(*[None if kind is None else states[kind] for kind in kinds], steps, *masters)
+            self.plan = make(*[None if kind is None else [_parts(a) for a in states[kind]] for kind in kinds], steps, *masters)
 
     def there(self) -> AbstractContextManager[Any]:
         """A context in which the parameters' device is the current one."""
@@ -65,6 +70,25 @@ class _Pack:
     def steps(self) -> Any:
         """How often each parameter has been updated; on a GPU the steps are counted there, and this waits for it."""
         return self.plan.counts()
+
+
+# A complex parameter is updated as its real and imaginary parts: a kernel, and Adam's mean of squares, sees pairs of real numbers.
+# Its gradient is dL/dx - i dL/dy (docs/complex.md), so it is the conjugate that points uphill.
+
+def _parts(array: Any) -> Any:
+    """The array itself if it is real, a view of its real and imaginary parts if it is complex."""
+    if kind_of(array.dtype) != "c":
+        return array
+    out, backend = view_as_real_p(array), backends.backend_of(array)
+    if backend.owner(out) is not backend.owner(array):
+        raise OptimizerError("a complex parameter, or its state, does not lie in one piece, so its parts cannot be updated in "
+                             "place; make it from .contiguous()")
+    return out
+
+
+def _descent(g: Any) -> Any:
+    """The gradient as its parameter is seen, pointing uphill."""
+    return g if g is None or kind_of(g.dtype) != "c" else view_as_real_p(conj_p(g))
 
 
 def _beside(pack: _Pack, number: Tensor | None) -> Any:
@@ -184,14 +208,16 @@ class Optimizer:
             for pack in packs:
                 try:
                     grads = [None if (g := p.grad) is None else g.value for p in pack.params]
+                    if pack.complex:
+                        grads = [_descent(g) for g in grads]
                     plan = pack.plan
                     if found_inf is not None or grad_scale is not None:
                         plan = partial(plan, found_inf=_beside(pack, found_inf), grad_scale=_beside(pack, grad_scale))
                     with pack.there():
                         if observer is None:
-                            self.run(plan, pack.arrays, grads, group)
+                            self.run(plan, pack.updated, grads, group)
                         else:
-                            self._observed(observer, plan, group, pack.arrays, grads)
+                            self._observed(observer, plan, group, pack.updated, grads)
                 except (ValueError, AttributeError):
                     self._explain(pack)
                     raise
