@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from tensorlite import kernels
-from tensorlite.backends import _cuda_complex, _cuda_contraction, _cuda_indexing, _cuda_normalization, _cuda_scatter
+from tensorlite.backends import _cuda_complex, _cuda_contraction, _cuda_indexing, _cuda_linalg, _cuda_normalization, _cuda_scatter
 
 # operation -> kernel, where the host code takes the operation's own arguments
 _KERNELS = ("sigmoid", "sigmoid_backward", "relu_backward", "embedding_grad", "dropout", "philox", "grad_norm", "unscale",
@@ -31,9 +31,12 @@ def table(backend: Any) -> dict[str, Callable[..., Any]]:
     found |= {f"{name}_plan": kernel(runtime, name) for name in _PLANS}
     found |= _cuda_contraction.table(backend)
     found |= _cuda_indexing.table(backend) | _cuda_scatter.table(backend)
+    found |= _cuda_linalg.table(backend)
     found |= _cuda_normalization.table(backend) | _losses(backend) | _cuda_complex.table(backend)
 
     def sigmoid(x: Any) -> Any:
+        if x.dtype.kind == "c":
+            return 1 / (1 + cupy.exp(-x))
         return run_sigmoid(x.astype("float64") if x.dtype.kind in "biu" else x)
 
     def cast(x: Any, *, dtype: Any) -> Any:

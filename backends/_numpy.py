@@ -11,6 +11,7 @@ from tensorlite.backends import (
     _numpy_contraction,
     _numpy_elementwise,
     _numpy_indexing,
+    _numpy_linalg,
     _numpy_nn,
     _numpy_reduction,
     _numpy_searching,
@@ -31,12 +32,15 @@ class NumpyBackend(Backend):
     implementations = {
         **_numpy_nn.IMPLEMENTATIONS, **_numpy_indexing.IMPLEMENTATIONS, **_numpy_elementwise.IMPLEMENTATIONS,
         **_numpy_contraction.IMPLEMENTATIONS, **_numpy_reduction.IMPLEMENTATIONS, **_numpy_searching.IMPLEMENTATIONS,
+        **_numpy_linalg.IMPLEMENTATIONS,
     }
 
     def implementation(self, name: str, reference: Any) -> Any:
         found = super().implementation(name, reference)
         if name == "activation_backward":
             found = _numpy_elementwise.activation_backward(found)
+        if name in _numpy_linalg.WITH_REFERENCE:
+            found = _numpy_linalg.WITH_REFERENCE[name](found)
         return _numpy_bfloat16.rounded_once(found) if name in _numpy_bfloat16.ROUNDED_ONCE else found
 
     def asarray(self, value: Any, *, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Any:

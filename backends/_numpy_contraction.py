@@ -74,6 +74,10 @@ def matmul(x: Any, y: Any, *, tx: bool = False, ty: bool = False) -> Any:
     return np.matmul(x.mT if tx else x, y.mT if ty else y)
 
 
+def matvec(x: Any, y: Any, *, tx: bool = False) -> Any:
+    return (x.T if tx else x).dot(y)
+
+
 _LARGE = 1 << 17   # elements from which on the compiled sum's 5 us of Python pay
 
 
@@ -130,7 +134,7 @@ def scale_rows(g: Any, grad: Any) -> Any:
 
 
 IMPLEMENTATIONS: dict[str, Any] = {
-    "matmul": matmul, "linear": linear, "linear_backward": linear_backward, "linear_relu": linear_relu,
+    "matmul": matmul, "matvec": matvec, "linear": linear, "linear_backward": linear_backward, "linear_relu": linear_relu,
     "linear_relu_backward": linear_relu_backward, "einsum": einsum, "sum_to": sum_to, "ones_like": ones_like,
     "softmax_cross_entropy": softmax_cross_entropy, "cross_entropy_loss": cross_entropy_loss, "scale_rows": scale_rows,
 }

@@ -6,10 +6,15 @@ from typing import Any
 from tensorlite._tensor import Tensor
 from tensorlite.engine import batching, forward
 from tensorlite.engine.forward import dual
+from tensorlite.engine.levels import held
 from tensorlite.engine.value import Value, provide
 from tensorlite.errors import VmapError
 
 __all__ = ["BatchTensor", "DualTensor", "LevelTensor"]
+
+
+def _cut(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 class LevelTensor(Tensor):
@@ -43,7 +48,7 @@ class DualTensor(LevelTensor):
         self.tracked = self.tangent is not None
 
     def detach(self) -> Any:
-        return dual(self.value.detach(), None, self.level)
+        return dual(_cut(self.value), None, self.level)
 
     def __copy__(self) -> Any:
         return dual(self.value, self.tangent, self.level)
@@ -77,7 +82,7 @@ class BatchTensor(LevelTensor):
 
     @property
     def requires_grad(self) -> bool:
-        return bool(self.value.requires_grad)
+        return isinstance(self.value, Tensor) and self.value.requires_grad
 
     def _host(self) -> Any:
         """The values, which an answer in Python depends on: all examples must agree, or the batch splits."""
@@ -86,19 +91,20 @@ class BatchTensor(LevelTensor):
             raise VmapError(f"vmap: a batched tensor of shape {self.shape} was asked for its value (by if, while, bool(), int(), "
                             ".item(), .numpy(), ...), which differs along the batch; use where(), or vmap(f, branching='group'), "
                             "which runs the function once for each path")
-        return branches.decide(self.value._host())
+        return branches.decide(held(self.value)._host())
 
     def numpy(self, *, force: bool = False) -> Any:
         return self._host()
 
     def detach(self) -> Any:
-        return batching.batch(self.value.detach(), self.level)
+        return batching.batch(_cut(self.value), self.level)
 
     def __copy__(self) -> Any:
         return batching.batch(self.value, self.level)
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
-        self.value.requires_grad_(requires_grad)
+        if isinstance(self.value, Tensor):
+            self.value.requires_grad_(requires_grad)
         return self
 
     def __repr__(self) -> str:

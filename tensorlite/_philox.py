@@ -265,15 +265,16 @@ def _narrowed(xp: Any, out: Any, kind: str, dtype: Any, low: Any = 0, high: Any 
     return out
 
 
-def permutation_at(place: Place, n: int, device: str = "cpu") -> Any:
+def permutation_at(place: Place, n: int, device: str = "cpu", sizes: tuple[int, ...] = ()) -> Any:
     """0, ..., n-1 in random order (int64): the order of n random 64-bit keys of which the lowest bits were replaced by the index.
+    With ``sizes`` as many orders, (*sizes, n).
 
     No two keys are equal then, so that every sorting algorithm gives the same order. With b bits of index, two elements whose
     keys agree in the other 64-b bits keep their order; no pair is biased by more than 2^-(64-b).
     """
     xp = backend_for_device(device).namespace(device)
     mask = (1 << max(n - 1, 0).bit_length()) - 1
-    keys = draw(place, kind="bits", shape=(n,), dtype="uint64", device=device)
+    keys = draw(place, kind="bits", shape=(*sizes, n), dtype="uint64", device=device)
     keys = (keys & ((1 << 64) - 1 - mask)) | xp.arange(n, dtype=xp.uint64)
     return xp.astype(xp.sort(keys) & mask, xp.int64)
 

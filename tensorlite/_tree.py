@@ -26,10 +26,15 @@ def _like(tree: dict[Any, Any], values: dict[Any, Any]) -> Any:
     return type(tree)(factory, ordered) if factory is not None else type(tree)(ordered)
 
 
+_CONTAINERS = (tuple, list, dict)
+
+
 def flatten(tree: Any, none_is_leaf: bool = False) -> tuple[list[Any], Rebuild]:
     """The leaves from left to right, and a function that puts such a list back into the tree's shape. None holds no leaf."""
     if tree is None and not none_is_leaf:
         return [], lambda leaves: None
+    if tree.__class__ is tuple and len(tree) == 1 and tree[0] is not None and not isinstance(tree[0], _CONTAINERS):   # the usual case
+        return [tree[0]], tuple
     found = children(tree)
     if found is None:
         return [tree], lambda leaves: leaves[0]

@@ -55,10 +55,13 @@ def _draw(source: Key | Generator | None, shape: tuple[int, ...], dtype: Any, de
     """A raw array of the device's backend; inside of vmap, where each example draws for itself, a batched tensor."""
     device = _device(device)
     backend_for_device(device)   # an unknown device raises before the generator moves on
-    batches = batching.drawing(kind) if current().batches else []
-    shape = (*[one.size for one in batches], *shape)
-    place = reserve(source, kind=kind, shape=shape, dtype=dtype, **options)
-    return _batched(draw(place, kind=kind, shape=shape, dtype=dtype, device=device, **options), batches)
+    if not current().batches:
+        place = reserve(source, kind=kind, shape=shape, dtype=dtype, **options)
+        return draw(place, kind=kind, shape=shape, dtype=dtype, device=device, **options)
+    drawn, batches = batching.drawing(kind, lambda sizes: reserve(source, kind=kind, shape=(*sizes, *shape), dtype=dtype, **options),
+                                      (kind, shape, dtype_name(dtype)))
+    array = draw(drawn.place, kind=kind, shape=(*drawn.sizes, *shape), dtype=dtype, device=device, **options)
+    return _batched(drawn.chosen(array), batches)
 
 
 def _batched(array: Any, batches: list[Any]) -> Any:
@@ -293,13 +296,10 @@ def _permutation(source: Any, x: Any, axis: int = 0, *, device: Any = None) -> T
 
 
 def _order(source: Any, n: int, device: str) -> Any:
-    batches = batching.drawing("permutation") if current().batches else []
-    sizes = [one.size for one in batches]
-    orders = [permutation_at(reserve(source, kind="bits", shape=(n,), dtype="uint64"), n, device) for _ in range(prod(sizes))]
-    if not batches:
-        return orders[0]
-    xp = backend_of(orders[0]).xp
-    return _batched(xp.reshape(xp.stack(orders), (*sizes, n)), batches)
+    if not current().batches:
+        return permutation_at(reserve(source, kind="bits", shape=(n,), dtype="uint64"), n, device)
+    drawn, batches = batching.drawing("permutation", lambda sizes: reserve(source, kind="bits", shape=(*sizes, n), dtype="uint64"), n)
+    return _batched(drawn.chosen(permutation_at(drawn.place, n, device, drawn.sizes)), batches)
 
 
 @overload

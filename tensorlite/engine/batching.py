@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tensorlite import backends
 from tensorlite._state import current
 from tensorlite.engine import inplace
 from tensorlite.engine.levels import Level, check_open
-from tensorlite.engine.value import Provided, Value
+from tensorlite.engine.value import Provided, Value, raw
 from tensorlite.errors import VmapError
 
-__all__ = ["Batch", "BatchLevel", "aligned", "along", "batch", "data_dependent", "drawing", "decompose", "everywhere", "leading", "lifted", "looped",
-           "moved", "opened", "pointwise", "rule_of", "shaped", "through"]
+__all__ = ["Batch", "BatchLevel", "Drawn", "agreed", "aligned", "along", "anywhere", "batch", "data_dependent", "decompose", "drawing",
+           "everywhere", "in_a_batch", "leading", "lifted", "looped", "moved", "opened", "pointwise", "rule_of", "shaped", "through"]
 
 Args = Sequence[Any]
 
@@ -61,15 +62,6 @@ def opened(level: int) -> Batch:
     raise AssertionError(f"level {level} is no vmap's")
 
 
-def drawing(what: str) -> list[Batch]:
-    """The open vmaps in which every example draws random numbers of its own, from the outermost on."""
-    for one in current().batches:
-        if one.randomness == "error":
-            raise VmapError(f"vmap: {what} draws random numbers; say with vmap(f, randomness=...) whether they are 'different' for each "
-                            "example or the 'same' for all")
-    return [one for one in current().batches if one.randomness == "different"]
-
-
 def through(op: Any, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:
     """``op`` on values of vmap's level."""
     rule = rule_of(op)
@@ -80,7 +72,7 @@ def through(op: Any, args: tuple[Any, ...], options: dict[str, Any], level: int)
     size = next(v.shape[0] for v, b in zip(values, batched) if b)
     given = (level,) if getattr(rule, "of_level", False) else ()
     out = rule(op.full or op, values, batched, options, size, *given)
-    if not isinstance(out, tuple):
+    if op.outputs == 1:
         tensor = batch(out, level)
         if op.view:
             inplace.link(tensor, op, args, options)
@@ -152,6 +144,92 @@ def lifted(x: Any, one: Batch) -> Any:
     return Provided.add(x, batch(zeros, one.level))
 
 
+# ---- values that are looked at --------------------------------------------------------------------------------------------
+
+def in_a_batch(x: Any) -> bool:
+    """Whether there is a vmap's batch axis in a value."""
+    while isinstance(x, Value):
+        if x.__class__ is Provided.batch:
+            return True
+        x = x.value
+    return False
+
+
+def anywhere(flags: Any) -> bool:
+    """Whether any element is true in any example: for checks of values, which are made of all examples at once."""
+    array = raw(flags)
+    return bool(backends.backend_of(array).xp.any(array)) if hasattr(array, "shape") else bool(array)
+
+
+def agreed(x: Any, why: str) -> int:
+    """The integer ``x``, which a shape depends on. In vmap all examples must have the same; otherwise the batch splits, or it is an
+    error that says ``why``."""
+    array = raw(x)
+    if not in_a_batch(x):
+        return int(array)
+    host = backends.backend_of(array).to_numpy(array)
+    if (host == host.flat[0]).all():
+        return int(host.flat[0])
+    try:
+        return int(x)
+    except VmapError:
+        raise VmapError(f"vmap: {why}, and the examples differ in it; or use vmap(f, branching='group'), which runs the function once "
+                        "for each length") from None
+
+
+# ---- random numbers ------------------------------------------------------------------------------------------------------
+
+class Drawn:
+    """Where random numbers come from: a place in the random sequence, the numbers of examples it was reserved for (of each vmap in
+    which the examples differ, from the outermost on), and which of these examples there still are (None: all)."""
+
+    __slots__ = ("picks", "place", "sizes")
+
+    def __init__(self, place: Any, sizes: tuple[int, ...], picks: tuple[Any, ...]) -> None:
+        self.place, self.sizes, self.picks = place, sizes, picks
+
+    @property
+    def whole(self) -> bool:
+        """Whether all examples are there that it was reserved for."""
+        return all(p is None for p in self.picks)
+
+    def chosen(self, array: Any) -> Any:
+        """Of an array with all examples those that are there."""
+        xp = backends.backend_of(array).xp
+        for axis, pick in enumerate(self.picks):
+            if pick is not None:
+                array = xp.take(array, xp.asarray(pick), axis=axis)
+        return array
+
+
+def drawing(what: str, reserve: Callable[[tuple[int, ...]], Any], key: Any = None) -> tuple[Drawn, list[Batch]]:
+    """Random numbers inside of vmap, from the place that ``reserve(sizes)`` gives for so many examples; and the vmaps, from the
+    outermost on, in which every example has its own. Runs of ``branching="group"`` that are repeated with fewer examples get what
+    these had. ``key``: what the numbers are for; draws of different keys are never the same."""
+    batches = current().batches
+    for one in batches:
+        if one.randomness == "error":
+            raise VmapError(f"vmap: {what} draws random numbers; say with vmap(f, randomness=...) whether they are 'different' for each "
+                            "example or the 'same' for all")
+    different = [one for one in batches if one.randomness == "different"]
+    grouped = [one for one in batches if one.branches is not None]
+    found, recording = None, []
+    for one in reversed(grouped):
+        found = one.branches.drawn_before(different.index(one) if one in different else None)
+        if found is not None:
+            break
+        recording.append(one)
+    sizes = tuple([one.size for one in different])
+    for one in grouped:
+        if found is None and one.randomness == "same":
+            found = one.branches.shared((key, sizes))
+    if found is None:
+        found = Drawn(reserve(sizes), sizes, (None,) * len(sizes))
+    for one in recording:
+        one.branches.drew(found, (key, sizes))
+    return found, different
+
+
 # ---- rules -------------------------------------------------------------------------------------------------------------
 
 def pointwise(op: Any, args: Args, batched: Sequence[bool], options: dict[str, Any], size: int) -> Any:
@@ -203,7 +281,18 @@ def looped(op: Any, args: Args, batched: Sequence[bool], options: dict[str, Any]
     return stack(outs)
 
 
-def data_dependent(op: Any, args: Args, batched: Sequence[bool], options: dict[str, Any], size: int) -> Any:
-    """Operations whose result has a shape that depends on values."""
-    raise VmapError(f"vmap: the shape of {op.name}'s result depends on the values, which differ along the batch; use where() with a "
-                    "mask, or call it outside of vmap")
+def data_dependent(op: Any, args: Args, batched: Sequence[bool], options: dict[str, Any], size: int, level: int) -> Any:
+    """Operations whose result has a shape that depends on values. Where the batch may split it does so by these shapes."""
+    import numpy as np
+    branches = opened(level).branches
+    if branches is None:
+        raise VmapError(f"vmap: the shape of {op.name}'s result depends on the values, which differ along the batch; use where() with a "
+                        "mask, vmap(f, branching='group'), or call it outside of vmap")
+    from tensorlite.ops.manipulation import stack
+    outs = [op(*[a[i] if b else a for a, b in zip(args, batched)], **options) for i in range(size)]
+    several = isinstance(outs[0], tuple)
+    branches.decide(np.asarray([[n for o in (out if several else (out,)) for n in o.shape] for out in outs], np.int64))
+    return tuple([stack(list(column)) for column in zip(*outs)]) if several else stack(outs)
+
+
+data_dependent.of_level = True   # type: ignore[attr-defined]

@@ -12,10 +12,10 @@ from typing import Any
 from tensorlite import backends
 from tensorlite._state import changed, current
 from tensorlite.engine import tape
-from tensorlite.engine.value import Provided, Value, raw, wrap
+from tensorlite.engine.value import Provided, Value, new, raw, wrap
 from tensorlite.errors import DTypeError, LeakError
 
-__all__ = ["OPEN", "Level", "ReverseLevel", "below", "check_open", "leaf", "pull"]
+__all__ = ["OPEN", "Level", "ReverseLevel", "bare", "below", "check_open", "held", "leaf", "pull"]
 
 OPEN: set[int] = set()
 _number = count(1).__next__
@@ -67,22 +67,32 @@ def leaf(x: Any, level: int, what: str) -> Any:
     if not Provided.is_differentiable(value.dtype):
         raise DTypeError(f"{what}: an input of dtype {value.dtype} cannot be differentiated; expected a floating type: "
                          "convert it with .to(tl.float32)")
-    out = wrap(value, level)
+    out = wrap(bare(value), level)
     out.tracked = True
     return out
 
 
+def bare(x: Any) -> Any:
+    """A constant of level 0 as its array: what needs no tensor is done fastest without."""
+    return x.value if x.__class__ is Provided.tensor and not x.tracked else x
+
+
+def held(x: Any) -> Any:
+    """The opposite: an array as a tensor."""
+    return x if isinstance(x, Value) else new(x)
+
+
 def below(x: Any, level: int) -> Any:
-    """A result as the level below knows it."""
-    return x.value if isinstance(x, Value) and x.level == level else x
+    """A result as the level below knows it, a tensor."""
+    return held(x.value) if isinstance(x, Value) and x.level == level else x
 
 
-def pull(outs: list[Any], cotangents: list[Any], leaves: list[Any], level: int) -> list[Any]:
-    """The cotangents of the leaves; zeros where the outputs do not depend on one."""
-    roots = [(out.node or out, g) for out, g in zip(outs, cotangents)
+def pull(outs: list[Any], cotangents: list[Any], leaves: list[Any], level: int, *, again: bool = True) -> list[Any]:
+    """The cotangents of the leaves; zeros where the outputs do not depend on one. Unless ``again``, what was saved is freed."""
+    roots = [(out.node or out, bare(g)) for out, g in zip(outs, cotangents)
              if isinstance(out, Value) and out.level == level and out.tracked and g is not None]
     found: dict[Any, Any] = {}
     if roots:
         with backends.backend_of(raw(roots[0][1])).quiet():
-            found = tape.run(roots, level, retain_graph=True, targets=set(leaves))
+            found = tape.run(roots, level, retain_graph=again)
     return [found[x] if x in found else Provided.zeros_like(x.value) for x in leaves]

@@ -68,7 +68,7 @@ class Primitive:
         self.joint_jvp: Rule | None = None
         self.batching: Rule | None = None
         self.pointwise = elementwise
-        self.getters: dict[Any, Any] = {}
+        self.pushes: dict[int, Any] = {}   # what forward mode looks up by the number of arguments
         self.implementations: dict[type, Callable[..., Any]] = {}
         self.plans: dict[tuple[int, int], tape.Plan] = {}
         self.__name__ = self.__qualname__ = name
@@ -87,12 +87,14 @@ class Primitive:
         ``shapes``."""
         self.vjps.update(rules)
         self.plans.clear()
+        self.pushes.clear()
 
     def vjp_all(self, rule: Rule) -> None:
         """One rule for every argument at once: ``rule(g, needs, ...)`` returns a tuple as long as the arguments, None where not
         needed."""
         self.joint = rule
         self.plans.clear()
+        self.pushes.clear()
         if self.full is not None:
             self.full.vjp_all(rule)
 
@@ -100,6 +102,7 @@ class Primitive:
         """One rule of forward mode for every argument at once: ``rule(ts, ...)`` gets the tangents (None where there is none)
         and returns the result's, a tuple where there are several results (None for zero)."""
         self.joint_jvp = rule
+        self.pushes.clear()
         if self.full is not None:
             self.full.jvp_all(rule)
 
@@ -113,6 +116,7 @@ class Primitive:
     def jvp(self, **rules: Rule) -> None:
         """``jvp(x=lambda t, ...: tangent of out)``, for forward mode."""
         self.jvps.update(rules)
+        self.pushes.clear()
 
     def deriv(self, **rules: Rule) -> None:
         """One rule for both modes: for elementwise operations, whose Jacobian is diagonal."""
@@ -232,26 +236,39 @@ class Primitive:
             return self._bottom(args, options)
         if level not in OPEN:
             check_open(level, self.name)
+        state = _current.get(_base)
+        if state.autocast is not None:
+            others = state.autocast(self.name, args)
+            if others is not None:
+                return self(*others, **options)
+        if top.__class__ is Provided.inner:
+            return self.reverse(args, options, level)
         return top.through(self, args, options, level)
 
     def reverse(self, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:
         """The operation on values of a reverse level: itself on those one level below, and a node."""
-        values, mask, bit = [], 0, 1
+        values, mask, bit, plain = [], 0, 1, False
         for a in args:
-            if isinstance(a, Value) and a.level == level:
-                if a.tracked:
-                    mask |= bit
-                a = a.value
+            if isinstance(a, Value):
+                if a.level == level:
+                    if a.tracked:
+                        mask |= bit
+                    a = a.value
+            elif KIND.get(a.__class__) is RAW:
+                plain = True
             values.append(a)
             bit += bit
         out = (self.full or self)(*values, **options)
         state = _current.get(_base)
-        if isinstance(out, tuple):
-            return self._several(out, args, values, mask, options, level, state)
-        tensor = wrap(out, level)
-        if mask and level >= state.record_from and not self.discrete and Provided.is_differentiable(out.dtype):
+        if self.outputs != 1:
+            return self._several(tuple(out), args, values, mask, options, level, state)
+        tensor = new_tensor(Provided.inner)
+        tensor.value, tensor.grad, tensor.extra, tensor.level = out, None, None, level
+        if mask and level >= state.record_from and not self.discrete and (not self.casts or Provided.is_differentiable(out.dtype)):
             tensor.tracked = True
-            tensor.node = tape.record(self, args, values, mask, out, options)
+            tensor.node = tape.record(self, args, values, mask, out, options, plain)
+        else:
+            tensor.tracked, tensor.node = False, None
         if self.view:
             inplace.link(tensor, self, args, options)
         return tensor

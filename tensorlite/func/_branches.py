@@ -2,8 +2,8 @@
 
 The function runs with all examples. Where it asks for the value of something that differs among them (``if``, ``while``, ``int()``,
 ``.item()``), the run is given up and one run for each answer takes its place; in it the questions asked so far are answered as
-before, and only the examples that gave those answers are there. So no example is ever computed along a path that it does not take.
-For p paths there are at most 2 p - 1 runs.
+before, what was drawn at random so far is had again, and only the examples that gave those answers are there. So no example is ever
+computed along a path that it does not take. For p paths there are at most 2 p - 1 runs.
 """
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite.engine.batching import Drawn, everywhere
 from tensorlite.errors import VmapError
 
 
@@ -24,59 +25,126 @@ class Split(BaseException):
 
 
 class Branches:
-    """The questions of one run and their answers."""
+    """One run: the numbers of its examples, and what happened so far, the questions' answers and the random draws."""
 
-    def __init__(self, answers: tuple[Any, ...]) -> None:
-        self.answers, self.asked = list(answers), 0
+    def __init__(self, examples: Any, events: list[Any], same: dict[Any, Drawn]) -> None:
+        self.examples, self.events, self.same = examples, events, same
+        self.position = self.draws = 0
+
+    def _again(self, kind: type) -> Any:
+        """What happened here in the run that this one repeats; None beyond its end."""
+        if self.position == len(self.events):
+            return None
+        event = self.events[self.position]
+        if event.__class__ is not kind:
+            raise VmapError("vmap: with branching='group' a function is run several times, and this one did not do the same again; is "
+                            "there a random number that is not tensorlite's in it, or does it change something outside of it?")
+        self.position += 1
+        return event
+
+    def _happened(self, event: Any) -> None:
+        self.events.append(event)
+        self.position += 1
 
     def decide(self, values: Any) -> Any:
         """The answer all examples of this run give, a NumPy array or scalar: ``values[i]`` is that of example i."""
-        if self.asked < len(self.answers):
-            self.asked += 1
-            return self.answers[self.asked - 1]
-        flat = np.ascontiguousarray(values).reshape(len(values), -1)
-        rows, which = np.unique(flat.view(np.uint8).reshape(len(values), -1) if flat.size else np.zeros((len(values), 1), np.uint8),
-                                axis=0, return_inverse=True)
-        which = which.reshape(-1)
-        if len(rows) > 1:
-            raise Split(self, [np.flatnonzero(which == k) for k in range(len(rows))])
-        self.asked += 1
-        self.answers.append(values[0])
-        return values[0]
+        before = self._again(_Answer)
+        if before is not None:
+            return before.value.copy()
+        groups = _groups(np.asarray(values))
+        if len(groups) > 1:
+            raise Split(self, groups)
+        answer = np.asarray(values)[0]
+        self._happened(_Answer(answer.copy()))
+        return answer.copy()
+
+    def drew(self, drawn: Drawn, key: Any) -> None:
+        """Note a draw that was made for this run's examples."""
+        self._happened(_Draw(drawn, self.examples))
+        self.same.setdefault((self.draws, key), drawn)
+        self.draws += 1
+
+    def drawn_before(self, axis: int | None) -> Drawn | None:
+        """What the run that this one repeats drew here, of which these examples' part is along ``axis`` (None: the same for all)."""
+        before = self._again(_Draw)
+        if before is None:
+            return None
+        self.draws += 1
+        drawn: Drawn = before.drawn
+        if axis is None or len(before.examples) == len(self.examples):
+            return drawn
+        rows = np.searchsorted(before.examples, self.examples)
+        picks = list(drawn.picks)
+        picks[axis] = rows if picks[axis] is None else picks[axis][rows]
+        return Drawn(drawn.place, drawn.sizes, tuple(picks))
+
+    def shared(self, key: Any) -> Drawn | None:
+        """Where all examples draw the same: what another run drew as its draw of this number, for the same thing."""
+        return self.same.get((self.draws, key))
+
+
+class _Answer:
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class _Draw:
+    __slots__ = ("drawn", "examples")
+
+    def __init__(self, drawn: Drawn, examples: Any) -> None:
+        self.drawn, self.examples = drawn, examples
+
+
+def _groups(values: Any) -> list[Any]:
+    """The positions of the values that are alike, bit for bit (so nan is like itself)."""
+    if not values[0].size:
+        return [np.arange(len(values))]
+    rows = np.ascontiguousarray(values).reshape(len(values), -1).view(np.uint8)
+    if (rows == rows[0]).all():
+        return [np.arange(len(values))]
+    alike = rows.view(np.dtype((np.void, rows.shape[1]))).reshape(-1)   # one sortable item a row
+    _, which = np.unique(alike, return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
 
 
 def grouped(run: Callable[..., Any], part: Callable[[Any], Any], size: int) -> Any:
     """``run`` over all paths, with the results in the order of the examples."""
     from tensorlite.ops.indexing import take
-    from tensorlite.ops.manipulation import concat, stack
+    from tensorlite.ops.manipulation import concat
 
-    todo: list[tuple[Any, tuple[Any, ...]]] = [(np.arange(size), ())]
-    done: list[tuple[Any, list[Any], Any]] = []
+    todo: list[tuple[Any, list[Any]]] = [(np.arange(size), [])]
+    done: list[tuple[Any, list[Any], Any, str]] = []
+    same: dict[Any, Drawn] = {}
     while todo:
-        indices, answers = todo.pop()
-        branches = Branches(answers)
+        examples, events = todo.pop()
+        branches = Branches(examples, events, same)
         try:
-            if len(indices) == size:
-                outs, rebuild = run(part, size, branches)
+            if len(examples) == size:
+                found = run(part, size, branches)
             else:
-                outs, rebuild = run(lambda x, i=indices: take(part(x), i, axis=0), len(indices), branches)
+                found = run(lambda x, i=examples: take(part(x), i, axis=0), len(examples), branches)
         except Split as split:
             if split.owner is not branches:
                 raise
-            todo += [(indices[group], tuple(branches.answers)) for group in reversed(split.groups)]
+            todo += [(examples[group], list(branches.events)) for group in reversed(split.groups)]
             continue
-        done.append((indices, outs, rebuild))
+        done.append((examples, *found))
     if len(done) == 1:
-        return done[0][1], done[0][2]
-    order = np.argsort(np.concatenate([indices for indices, _, _ in done]), kind="stable")
-    counts = {len(outs) for _, outs, _ in done}
-    if len(counts) > 1:
-        raise VmapError("vmap: the function returns differently built results along different paths; they must be built alike")
+        return done[0][1:]
+    built = {how for *_, how in done}
+    if len(built) > 1:
+        raise VmapError(f"vmap: the function returns differently built results along different paths: {', '.join(sorted(built))}; they "
+                        "must be built alike")
+    order = np.argsort(np.concatenate([examples for examples, *_ in done]), kind="stable")
     merged = []
-    for k in range(counts.pop()):
-        parts = [o if batched else stack([o] * len(indices)) for indices, outs, _ in done for o, batched in [outs[k]]]
+    for k in range(len(done[0][1])):
+        parts = [everywhere(*outs[k], len(examples)) for examples, outs, *_ in done]
         shapes = {tuple(p.shape)[1:] for p in parts}
         if len(shapes) > 1:
-            raise VmapError(f"vmap: result {k} has different shapes along different paths: {', '.join(map(str, sorted(shapes)))}")
+            raise VmapError(f"vmap: result {k} has different shapes along different paths: {', '.join(map(str, sorted(shapes)))}; they "
+                            "must be the same")
         merged.append((take(concat(parts), order, axis=0), True))
-    return merged, done[0][2]
+    return (merged, *done[0][2:])

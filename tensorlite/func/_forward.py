@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorlite import _tree
 from tensorlite.engine.forward import Program, Slot, dual
-from tensorlite.engine.levels import Level, below
+from tensorlite.engine.levels import Level, bare, below, held
 from tensorlite.engine.value import Provided, Value
 from tensorlite.errors import DTypeError, GradError
 from tensorlite.func._trees import as_tensors, matched, split_aux, tree_below
@@ -23,7 +23,7 @@ def _tangent(o: Any, level: int) -> Any:
     """A result's tangent at ``level``; zeros if it has none."""
     mine = isinstance(o, Value) and o.level == level
     t = o.tangent if mine else None   # type: ignore[attr-defined]
-    return Provided.zeros_like(o.value if mine else o) if t is None else t
+    return held(Provided.zeros_like(o.value if mine else o) if t is None else t)
 
 
 def jvp(f: Callable[..., Any], primals: Any, tangents: Any, *, has_aux: bool = False) -> Any:
@@ -43,7 +43,7 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any, *, has_aux: bool = F
         if t is not None and not Provided.is_differentiable(x.dtype):
             raise DTypeError(f"jvp: a primal of dtype {x.dtype} cannot be differentiated; give None as its tangent")
     with Level() as level:
-        out, aux = split_aux("jvp", f(*rebuild([dual(x, t, level) for x, t in zip(flat, given)])), has_aux)
+        out, aux = split_aux("jvp", f(*rebuild([dual(bare(x), bare(t), level) for x, t in zip(flat, given)])), has_aux)
         outs, rebuild_out = as_tensors("jvp", out)
     value, tangent = rebuild_out([below(o, level) for o in outs]), rebuild_out([_tangent(o, level) for o in outs])
     return (value, tangent, tree_below(aux, level)) if has_aux else (value, tangent)
@@ -63,7 +63,7 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
     program = Program()
     with Level() as level:
         slots = [Slot(program) if Provided.is_differentiable(x.dtype) else None for x in flat]
-        out, aux = split_aux("linearize", f(*rebuild([dual(x, s, level) for x, s in zip(flat, slots)])), has_aux)
+        out, aux = split_aux("linearize", f(*rebuild([dual(bare(x), s, level) for x, s in zip(flat, slots)])), has_aux)
         outs, rebuild_out = as_tensors("linearize", out)
     values = [below(o, level) for o in outs]
     ends = [o.tangent if isinstance(o, Value) and o.level == level else None for o in outs]   # type: ignore[attr-defined]
@@ -71,10 +71,10 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
     def push(*tangents: Any) -> Any:
         """J t."""
         given = matched("linearize", "tangent", tangents, rebuild(flat), "primals")
-        inputs = {s.index: t for s, t in zip(slots, given) if s is not None and t is not None}
+        inputs = {s.index: bare(t) for s, t in zip(slots, given) if s is not None and t is not None}
         found = iter(program.run(inputs, [e.index for e in ends if e is not None]))
         moved = [None if e is None else next(found) for e in ends]
-        return rebuild_out([Provided.zeros_like(v) if t is None else t for v, t in zip(values, moved)])
+        return rebuild_out([Provided.zeros_like(v) if t is None else held(t) for v, t in zip(values, moved)])
 
     result = rebuild_out(values)
     return (result, push, tree_below(aux, level)) if has_aux else (result, push)

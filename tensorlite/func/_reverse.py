@@ -6,7 +6,8 @@ from functools import wraps
 from typing import Any
 
 from tensorlite import _dtypes, _tree
-from tensorlite.engine.levels import ReverseLevel, below, leaf, pull
+from tensorlite.backends import backend_of
+from tensorlite.engine.levels import ReverseLevel, below, held, leaf, pull
 from tensorlite.engine.value import Provided, Value
 from tensorlite.errors import DTypeError, GradError
 from tensorlite.func._trees import Argnums, as_tensors, matched, positions_of, replaced, split_aux, tree_below
@@ -35,7 +36,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     def pullback(*cotangents: Any) -> Any:
         """The cotangents of the primals."""
         given = matched("pullback", "cotangent", cotangents[0] if len(cotangents) == 1 else cotangents, result, "results")
-        return rebuild(pull(outs, given, leaves, level))
+        return rebuild([held(g) for g in pull(outs, given, leaves, level)])
 
     return (result, pullback, tree_below(aux, level)) if has_aux else (result, pullback)
 
@@ -65,8 +66,9 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
             raise GradError(f"grad: the function returned a {type(out).__name__}; expected a scalar tensor (for several results "
                             "use vjp or jacrev, or has_aux=True)")
         value = below(out, level)
-        ones = Provided.ones_like(value) if isinstance(value, Value) else None
-        grads = rebuild(pull([out], [ones], leaves, level))
+        array = out.value if isinstance(out, Value) and out.level == level else None   # without it there is nothing to pull back
+        ones = None if array is None else Provided.ones_like(array) if isinstance(array, Value) else backend_of(array).unit(array)
+        grads = rebuild([held(g) for g in pull([out], [ones], leaves, level, again=False)])
         gradient = grads[0] if isinstance(argnums, int) else grads
         return ((value, tree_below(aux, level)) if has_aux else value), gradient
     return value_and_gradient

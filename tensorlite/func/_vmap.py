@@ -7,6 +7,7 @@ from typing import Any
 
 from tensorlite import _tree
 from tensorlite.engine.batching import BatchLevel, batch, everywhere, moved
+from tensorlite.engine.levels import bare, held
 from tensorlite.engine.value import Provided, Value
 from tensorlite.errors import VmapError
 from tensorlite.func._branches import grouped
@@ -50,18 +51,18 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, randomness:
 
         def run(part: Callable[[Any], Any], count: int, branches: Any = None) -> Any:
             with BatchLevel(count, randomness, branches) as level:
-                given = [batch(part(x), level) if m else x for x, m in zip(fronted, mapped)]
+                given = [batch(bare(part(x)), level) if m else x for x, m in zip(fronted, mapped)]
                 outs, rebuild_out = as_tensors("vmap", f(*rebuild(given), **kwargs))
-            return [_whole(o, level) for o in outs], rebuild_out
+            return [_whole(o, level) for o in outs], rebuild_out, _tree.structure(rebuild_out(outs))
 
         def whole(part: Callable[[Any], Any], count: int) -> Any:
             return grouped(run, part, count) if branching == "group" else run(part, count)
 
         if chunk_size is None or chunk_size >= size:
-            outs, rebuild_out = whole(lambda x: x, size)
+            outs, rebuild_out, _ = whole(lambda x: x, size)
         else:
-            chunks = [whole(lambda x, i=i: x[i:i + chunk_size], min(chunk_size, size - i)) for i in range(0, size, chunk_size)]   # type: ignore[misc]
-            outs, rebuild_out = _joined(chunks)
+            counts = [min(chunk_size, size - i) for i in range(0, size, chunk_size)]
+            outs, rebuild_out = _joined([whole(lambda x, i=k * chunk_size: x[i:i + chunk_size], n) for k, n in enumerate(counts)], counts)   # type: ignore[misc]
         return _placed(outs, rebuild_out, out_axes, size)
     return batched
 
@@ -109,14 +110,22 @@ def _fronted(flat: list[Any], axes: list[Any], args: tuple[Any, ...]) -> tuple[l
 def _whole(o: Any, level: int) -> tuple[Any, bool]:
     """A result with its batch axis in front, and whether it has one."""
     mine = isinstance(o, Value) and o.level == level
-    return (o.value, True) if mine else (o, False)
+    return (held(o.value), True) if mine else (o, False)
 
 
-def _joined(chunks: list[Any]) -> Any:
+def _joined(chunks: list[Any], counts: list[int]) -> Any:
+    """The results of all chunks, one behind the other."""
     from tensorlite.ops.manipulation import concat
+    built = {how for *_, how in chunks}
+    if len(built) > 1:
+        raise VmapError(f"vmap: the function returns differently built results for different chunks: {', '.join(sorted(built))}; they "
+                        "must be built alike")
     outs = []
     for column in zip(*[c[0] for c in chunks]):
-        outs.append((concat([o for o, _ in column]), True) if column[0][1] else column[0])
+        if any(batched for _, batched in column):
+            outs.append((concat([everywhere(o, batched, n) for (o, batched), n in zip(column, counts)]), True))
+        else:
+            outs.append(column[0])
     return outs, chunks[0][1]
 
 

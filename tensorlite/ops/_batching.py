@@ -76,6 +76,16 @@ def matmul(op: Any, args: Args, batched: Flags, options: Options, size: int) -> 
     return op(x, y, **options)
 
 
+def matvec(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
+    from tensorlite.ops.contraction import matmul_p
+    (x, y), tx = args, options.get("tx", False)
+    if not batched[0]:   # the vectors are the rows of one matrix
+        return matmul_p(y, x, ty=not tx)
+    column = Provided.reshape(y, shape=(*y.shape, 1))
+    out = matmul_p(x, column, tx=tx)
+    return Provided.reshape(out, shape=tuple(out.shape)[:-1])
+
+
 def _transposed(x: Any) -> Any:
     return moved(x, x.ndim - 1, x.ndim - 2)
 

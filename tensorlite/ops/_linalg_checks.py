@@ -20,20 +20,20 @@ def matrices(op: str, x: Array, *, square: bool = False, name: str = "x") -> Arr
         raise DTypeError(f"{op}: {name} is a {type(x).__name__}; expected a tensor or an array of matrices: wrap it with "
                          "tensorlite.asarray")
     if len(shape) < 2 or (square and shape[-1] != shape[-2]):
-        raise ShapeError(f"{op}: {name} has shape {tuple(shape)}; expected {'square ' if square else ''}matrices in the last two axes, "
-                         f"(..., {'n, n' if square else 'm, n'})")
+        raise ShapeError(f"{op}: {name} has shape {tuple(shape)}; expected {'square ' if square else ''}matrices in the last two "
+                         f"axes, (..., {'n, n' if square else 'm, n'})")
     if _dtypes.kind(dtype) not in "fc" or getattr(dtype, "itemsize", 4) < 4:
-        raise DTypeError(f"{op}: {name} has dtype {dtype}; expected float32, float64, complex64 or complex128: convert it, for example "
-                         "with .to(tensorlite.float32)")
+        raise DTypeError(f"{op}: {name} has dtype {dtype}; expected float32, float64, complex64 or complex128: convert it, for "
+                         "example with .to(tensorlite.float32)")
     return x
 
 
-def refused(op: str, x: Array, run: Callable[[Any], Any]) -> str:
+def refused(x: Array, run: Callable[[Any], Any], name: str = "x") -> str:
     """Which matrix of ``x`` it is that ``run`` (a function of ``numpy.linalg``) refuses, for a message."""
     host = backends.backend_of(raw(x)).to_numpy(raw(x))
     for index in np.ndindex(host.shape[:-2]):
         try:
             run(host[index])
         except np.linalg.LinAlgError:
-            return f"x{list(index)}" if index else "x"
-    return "x"
+            return f"{name}{list(index)}" if index else name
+    return name

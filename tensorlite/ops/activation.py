@@ -21,9 +21,13 @@ from tensorlite.ops.functions import _gauss, abs_p, erfc_p, exp_p, sigmoid, sigm
 Array = Any
 
 
-def _softplus(xp: Any, x: Any) -> Any:
+def _real_only(xp: Any, x: Any) -> None:
     if xp.isdtype(x.dtype, "complex floating"):
         raise TypeError("it is computed for real numbers only")
+
+
+def _softplus(xp: Any, x: Any) -> Any:
+    _real_only(xp, x)
     return xp.clip(x, 0, None) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
@@ -138,6 +142,7 @@ def threshold(x: Array, threshold: float, value: float, /, inplace: bool = False
 # scale (x where x > 0, else alpha (exp(rate x) - 1)); exp is taken of what is not positive, so that it cannot overflow
 
 def _elu(xp: Any, x: Any, *, alpha: float, scale: float, rate: float) -> Any:
+    _real_only(xp, x)
     return xp.where(x > 0, x * scale, xp.expm1(xp.clip(x, None, 0) * rate) * (alpha * scale))
 
 
@@ -222,6 +227,8 @@ _by_slope(gelu_p, _gelu_slope)
 # ---- silu, mish ----------------------------------------------------------------------------------------------------------
 
 def _silu(xp: Any, x: Any) -> Any:
+    if xp.isdtype(x.dtype, "complex floating"):
+        return x / (1.0 + xp.exp(-x))
     e = xp.exp(-xp.abs(x))
     return x * (xp.where(x < 0, e, xp.ones_like(e)) / (1.0 + e))
 

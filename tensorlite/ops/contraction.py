@@ -45,6 +45,21 @@ def _matmul_dy(g: Any, x: Any, y_shape: tuple[int, ...], tx: bool, ty: bool) -> 
     return matmul_p(g, x, tx=True, ty=tx) if ty else matmul_p(x, g, tx=not tx)
 
 
+# A matrix times a vector, without the detour over matrices of one column.
+
+def _check_matvec(x: Any, y: Any, tx: bool = False) -> None:
+    if x.shape[0 if tx else 1] != y.shape[0]:
+        raise ShapeError(f"matmul: {'y' if tx else 'x'} has shape {tuple(x.shape)} and {'x' if tx else 'y'} has shape "
+                         f"{tuple(y.shape)}; the vector must be as long as the matrix's {'columns' if tx else 'rows'}, "
+                         f"{x.shape[0 if tx else 1]}")
+
+
+matvec_p: Primitive = primitive("matvec", lambda xp, x, y, *, tx=False: xp.matmul(xp.matrix_transpose(x) if tx else x, y),
+                                linear_in="x y", check=_check_matvec)
+matvec_p.vjp(x=lambda g, y, tx: outer(y, g) if tx else outer(g, y), y=lambda g, x, tx: matvec_p(x, g, tx=not tx))
+matvec_p.batch(_batching.matvec)
+
+
 @torch_names
 def matmul(x: Array, y: Array, /) -> Array:
     """The matrix product x y: (..., n, k) times (..., k, m) is (..., n, m); batch axes broadcast.
@@ -69,6 +84,10 @@ def matmul(x: Array, y: Array, /) -> Array:
         if _dtypes.kind(x.dtype) == "c":   # vecdot conjugates
             return sum_p(mul_p(x, y), axis=None, keepdims=False)
         return vecdot_p(x, y)
+    if nx == 2:
+        return matvec_p(x, y)
+    if ny == 2:
+        return matvec_p(y, x, tx=True)
     if nx == 1:
         return manipulation.reshape(matmul_p(manipulation.reshape(x, (1, -1)), y), (*y.shape[:-2], y.shape[-1]))
     return manipulation.reshape(matmul_p(x, manipulation.reshape(y, (-1, 1))), x.shape[:-1])

@@ -9,6 +9,7 @@ from tensorlite._philox import RandomError
 from tensorlite._state import current
 from tensorlite.engine import batching
 from tensorlite.engine.primitive import primitive
+from tensorlite.engine.value import new, raw
 from tensorlite.ops import _batching
 from tensorlite.ops._names import torch_names
 
@@ -50,12 +51,27 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool =
     check_p("dropout", p)
     if not training or p == 0:
         return input
-    batches = batching.drawing("dropout") if current().batches else []
-    count = prod(input.shape)
+    reserve = lambda sizes: _philox.reserve(generator, kind="bernoulli", shape=(prod(sizes) * prod(input.shape),), dtype="bool")
+    if not current().batches:
+        return dropout_p(input, p=float(p), place=tuple(reserve(())))
+    drawn, batches = batching.drawing("dropout", reserve, ("dropout", tuple(input.shape)))
+    if not drawn.whole:
+        return _dropout_of_part(input, float(p), drawn, batches)
     for one in batches:
-        count, input = count * one.size, batching.lifted(input, one)
-    place = _philox.reserve(generator, kind="bernoulli", shape=(count,), dtype="bool")
-    return dropout_p(input, p=float(p), place=tuple(place), **({"levels": tuple([one.level for one in batches])} if batches else {}))
+        input = batching.lifted(input, one)
+    return dropout_p(input, p=float(p), place=tuple(drawn.place), **({"levels": tuple([one.level for one in batches])} if batches else {}))
+
+
+def _dropout_of_part(input: Array, p: float, drawn: batching.Drawn, batches: list[Any]) -> Array:
+    """Dropout by a mask that was drawn for more examples than there are."""
+    from tensorlite.ops.elementwise import mul_p, where_p
+    bottom = raw(input)
+    device = backends.backend_of(bottom).device_of(bottom)
+    kept = new(drawn.chosen(_philox.draw(drawn.place, kind="bernoulli", shape=(*drawn.sizes, *input.shape), dtype="bool", p=1.0 - p,
+                                         device=device)))
+    for one in batches:
+        kept = batching.batch(kept, one.level)
+    return where_p(kept, mul_p(input, 1.0 / (1.0 - p) if p < 1 else 0.0), 0)
 
 
 __all__ = ["check_p", "dropout", "dropout_p", "mask"]

@@ -44,13 +44,14 @@ def _check(name: str) -> Any:
 
 
 # NumPy's are real where all eigenvalues are
-eig_p: Primitive = primitive("eig", lambda xp, x: tuple(_complex(xp, o) for o in xp.linalg.eig(x)), outputs=2, check=_check("eig"))
+eig_p: Primitive = primitive("eig", lambda xp, x: tuple(_complex(xp, o) for o in xp.linalg.eig(x)), outputs=2,
+                             check=_check("eig"))
 eigvals_p: Primitive = primitive("eigvals", lambda xp, x: _complex(xp, xp.linalg.eigvals(x)), discrete=True,
                                  check=_check("eigvals"))
-_PHASE = ("eig: the loss depends on the phases of eigenvectors, which are arbitrary: no derivative exists there, and that part is left "
-          "out. Make the loss independent of them")
-_REPEATED = ("eig: the loss depends on the eigenvectors of a repeated eigenvalue, which are arbitrary and have no derivative; that part is "
-             "left out")
+_PHASE = ("eig: the loss depends on the phases of eigenvectors, which are arbitrary: no derivative exists there, and that part "
+          "is left out. Make the loss independent of them")
+_REPEATED = ("eig: the loss depends on the eigenvectors of a repeated eigenvalue, which are arbitrary and have no derivative; "
+             "that part is left out")
 
 
 def _eig_vjp(g: Any, needs: Any, x: Any, out: Any) -> Any:
@@ -93,9 +94,9 @@ class EigResult(NamedTuple):
 def eig(x: Array, /) -> EigResult:
     """x V = V diag(w) of square matrices, with complex w and V. (..., n, n) -> (..., n), (..., n, n)
 
-    Derivatives: with M = V^-1 dx V, dw_i = M_ii and dV = V (F * M) with columns kept at length 1, F_ij = 1 / (w_j - w_i) and 0 for
-    repeated eigenvalues. (Giles 2008, section 3.1.) ``LinAlgError`` where V is singular, ``GaugeWarning`` if the loss depends on the
-    phases of the columns or on the vectors of a repeated eigenvalue. For Hermitian matrices take :func:`eigh`.
+    Derivatives: with M = V^-1 dx V, dw_i = M_ii and dV = V (F * M) with columns kept at length 1, F_ij = 1 / (w_j - w_i) and 0
+    for repeated eigenvalues. (Giles 2008, section 3.1.) ``LinAlgError`` where V is singular, ``GaugeWarning`` if the loss depends
+    on the phases of the columns or on the vectors of a repeated eigenvalue. For Hermitian matrices take :func:`eigh`.
     On CUDA it needs CuPy 14 and CUDA 12.6.
 
     >>> import tensorlite as tl

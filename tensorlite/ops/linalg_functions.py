@@ -155,7 +155,8 @@ def matrix_power(x: Array, n: int, /) -> Array:
 
 @torch_aliases(A="x", tol="rtol")
 def matrix_rank(x: Array, /, *, rtol: Any = None) -> Array:
-    """How many singular values are larger than ``rtol`` (by default max(m, n) eps) times the largest. An integer, with no gradient.
+    """How many singular values are larger than ``rtol`` (by default max(m, n) eps) times the largest. An integer, with no
+    gradient.
 
     >>> import tensorlite as tl
     >>> tl.linalg.matrix_rank(tl.ones(3, 3))
@@ -207,7 +208,8 @@ def cross(x: Array, y: Array, /, *, axis: int = -1) -> Array:
 
 @torch_aliases(tensors="arrays")
 def multi_dot(arrays: Any, /) -> Array:
-    """The product of two or more matrices in the order of multiplications that costs least; the first and the last may be vectors.
+    """The product of two or more matrices in the order of multiplications that costs least; the first and the last may be
+    vectors.
 
     Cormen, Leiserson, Rivest and Stein, "Introduction to algorithms", section 15.2.
 

@@ -1,14 +1,14 @@
 """What the rules of eigenvectors and singular vectors share: quotients without poles, and the choices no derivative depends on.
 
 Eigenvectors are determined up to their phases, and those of a repeated eigenvalue up to a rotation among themselves. A loss that
-does not depend on that choice has a derivative, though 1 / (w_j - w_i) has none. Two values count as repeated if they differ by at
-most eps^(3/4) times the largest (1.8e-12 in float64, 6.4e-6 in float32): rounding puts repeated values a few eps apart, and any
-closer the quotient would keep fewer digits than its limit.
+does not depend on that choice has a derivative, though 1 / (w_j - w_i) has none. Two values count as repeated if they differ by
+at most eps^(3/4) times the largest (1.8e-12 in float64, 6.4e-6 in float32): rounding puts repeated values a few eps apart, and
+any closer the quotient would keep fewer digits than its limit.
 
-Let V' be the cotangent of V, and C the block of V^H V' that belongs to a repeated value w. The skew part of C is what depends on the
-choice of vectors: where it does not vanish there is no derivative, and ``GaugeWarning`` says so. In functions of matrices,
-V f(W) V^H, the Hermitian part of C is f(w) B, and the cotangent of the block, of which the values' cotangents are the diagonal, is
-f'(w) B. ``repeated`` finds f'/f from the diagonals; so the rule is exact for such functions at repeated values too. Where the
+Let V' be the cotangent of V, and C the block of V^H V' that belongs to a repeated value w. The skew part of C is what depends on
+the choice of vectors: where it does not vanish there is no derivative, and ``GaugeWarning`` says so. In functions of matrices,
+V f(W) V^H, the Hermitian part of C is f(w) B, and the cotangent of the block, of which the values' cotangents are the diagonal,
+is f'(w) B. ``repeated`` finds f'/f from the diagonals; so the rule is exact for such functions at repeated values too. Where the
 diagonals are not proportional or leave f'/f open, it warns.
 
 From a device that works asynchronously (CUDA) nothing is read: there the rules are the same, without the warnings.
@@ -231,8 +231,8 @@ def block_of(w: Array, herm: Array, g: Array | None, what: str) -> Array | None:
     if synchronous(w):
         expect_zero(odd, g, f"{what}: the loss treats equal values differently, and not as a function of the matrix does; at "
                     "repeated values its derivative is known only in part")
-        expect_zero(open_, herm, f"{what}: at these repeated values the derivative of the loss cannot be told from the gradients of "
-                    "values and vectors; what it says about the block of repeated values is missing")
+        expect_zero(open_, herm, f"{what}: at these repeated values the derivative of the loss cannot be told from the gradients "
+                    "of values and vectors; what it says about the block of repeated values is missing")
     return mul_p(rate, herm)
 
 

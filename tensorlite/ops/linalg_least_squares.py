@@ -5,15 +5,15 @@ from typing import Any, NamedTuple
 
 from tensorlite.engine.batching import aligned, everywhere, leading
 from tensorlite.engine.primitive import Primitive, primitive
-from tensorlite.engine.value import raw
 from tensorlite.errors import DTypeError, LinAlgError
 from tensorlite.ops import manipulation
 from tensorlite.ops._linalg_checks import matrices
 from tensorlite.ops._names import torch_aliases
 from tensorlite.ops.creation import zeros_p
-from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p
+from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p, sum_to
 from tensorlite.ops.functions import abs_p, conj, imag, real, square_p
 from tensorlite.ops.linalg_gauge import (
+    any_nonzero,
     columns,
     diagonal,
     dot,
@@ -62,7 +62,8 @@ def _checked_triangle(r: Array, b: Array, upper: bool) -> Array:
     try:
         return solve_triangular_p(r, b, upper=upper, unit=False)
     except LinAlgError as error:
-        raise LinAlgError("qr: the first min(m, n) columns of x are linearly dependent; there Q and R have no derivative") from error
+        raise LinAlgError("qr: the first min(m, n) columns of x are linearly dependent; there Q and R have no "
+                          "derivative") from error
 
 
 def _skew_of(s: Array) -> Array:
@@ -89,9 +90,9 @@ def _qr_vjp(g: Any, needs: Any, x: Any, out: Any) -> Any:
         if qbar is not None:
             first, other = qbar[..., :k], qbar[..., k:]
             if synchronous(q):
-                expect_zero(skew(dot_h(extra, other)), qbar, "qr: the loss depends on the choice of the columns that mode='complete' "
-                            "adds, which is arbitrary: no derivative exists there, and that part is left out. Make the loss "
-                            "independent of rotations among them")
+                expect_zero(skew(dot_h(extra, other)), qbar, "qr: the loss depends on the choice of the columns that "
+                            "mode='complete' adds, which is arbitrary: no derivative exists there, and that part is left out. "
+                            "Make the loss independent of rotations among them")
             qbar = sub_p(first, dot(extra, dot_h(other, q)))
     if n > k:
         right = x[..., k:]
@@ -147,12 +148,12 @@ class QRResult(NamedTuple):
 
 @torch_aliases(A="x")
 def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
-    """x = Q R, Q with orthonormal columns and R upper triangular. (..., m, n) -> (..., m, k), (..., k, n) with k = min(m, n), or with
-    ``mode="complete"`` (..., m, m), (..., m, n).
+    """x = Q R, Q with orthonormal columns and R upper triangular. (..., m, n) -> (..., m, k), (..., k, n) with k = min(m, n), or
+    with ``mode="complete"`` (..., m, m), (..., m, n).
 
     The columns that "complete" adds are determined up to rotations: the derivative of what depends on that choice does not exist,
-    and ``GaugeWarning`` says so. Errors: ``ShapeError`` for what has no two axes; ``LinAlgError`` if a derivative is asked for where
-    the first k columns are linearly dependent.
+    and ``GaugeWarning`` says so. Errors: ``ShapeError`` for what has no two axes; ``LinAlgError`` if a derivative is asked for
+    where the first k columns are linearly dependent.
 
     >>> import tensorlite as tl
     >>> q, r = tl.linalg.qr(tl.tensor([[3.0, 1.0], [4.0, 2.0]]))
@@ -166,8 +167,8 @@ def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
 
 
 # ---- pinv ------------------------------------------------------------------------------------------------------------------
-# Golub and Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems whose variables separate" (1973),
-# theorem 4.3: the derivative among matrices of the same rank.
+# Golub and Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems whose variables separate"
+# (1973), theorem 4.3: the derivative among matrices of the same rank.
 
 def _check_pinv(x: Any, rtol: float = 0.0) -> None:
     matrices("pinv", x)
@@ -203,8 +204,8 @@ pinv_p.batch(leading)
 def pinv(x: Array, /, *, rtol: float | None = None) -> Array:
     """The Moore-Penrose pseudoinverse. (..., m, n) -> (..., n, m)
 
-    Singular values up to ``rtol`` (by default max(m, n) eps) times the largest count as zero. The derivative is that among matrices
-    of the same rank; where the rank changes the pseudoinverse jumps.
+    Singular values up to ``rtol`` (by default max(m, n) eps) times the largest count as zero. The derivative is that among
+    matrices of the same rank; where the rank changes the pseudoinverse jumps.
 
     >>> import tensorlite as tl
     >>> tl.linalg.pinv(tl.tensor([[2.0, 0.0], [0.0, 0.0]]))
@@ -235,9 +236,9 @@ def _check_lstsq(a: Any, b: Any, rtol: float = 0.0) -> None:
 
 def _full_rank(rank: Array, a: Array) -> None:
     least = min(a.shape[-2:])
-    if synchronous(rank) and (raw(rank) != least).any():
-        raise LinAlgError(f"lstsq: a of shape {tuple(a.shape)} has matrices of rank below {least}; there the solution jumps, and has no "
-                          "derivative. Leave dependent columns out, add to a x = b the rows of sqrt(lambda) x = 0 (ridge "
+    if synchronous(rank) and any_nonzero(sub_p(rank, least)):
+        raise LinAlgError(f"lstsq: a of shape {tuple(a.shape)} has matrices of rank below {least}; there the solution jumps, and "
+                          "has no derivative. Leave dependent columns out, add to a x = b the rows of sqrt(lambda) x = 0 (ridge "
                           "regression), or use pinv, whose derivative is that among matrices of the same rank")
 
 
@@ -248,23 +249,25 @@ def _solution(a: Array, b: Array, rtol: float) -> Array:
 def _lstsq_vjp(g: Any, needs: Any, a: Any, b: Any, out: Any, rtol: float) -> Any:
     gx, gs = g[0], g[2]
     x, rank = out[:2]
-    abar = None
+    of_s = None
     if gs is not None and needs[0]:
         u, _, vh = svd_p(a, full=False)
-        abar = dot(columns(u, gs), vh)
+        of_s = conj(dot(columns(u, gs), vh))
     if gx is None:
-        return None if abar is None else conj(abar), None
+        return of_s, None
     _full_rank(rank, a)
     m, n = a.shape[-2:]
     xbar, ah = conj(gx), mH(a)
     y = _solution(ah, xbar, rtol)
+    abar = None
     if needs[0]:
-        abar = total(abar, neg_p(h_dot(y, x)))
+        abar = neg_p(h_dot(y, x))
         if m > n:
             abar = add_p(abar, h_dot(sub_p(b, dot(a, x)), _solution(a, y, rtol)))
         elif m < n:
             abar = add_p(abar, h_dot(_solution(ah, x, rtol), sub_p(xbar, dot(ah, y))))
-    return None if abar is None else conj(abar), conj(y)
+        abar = total(sum_to(conj(abar), shape=tuple(a.shape)), of_s)   # b may have more batch axes, s has a's
+    return abar, conj(y)
 
 
 def _lstsq_jvp(ts: Any, a: Any, b: Any, out: Any, rtol: float) -> Any:
@@ -313,9 +316,9 @@ def lstsq(a: Array, b: Array, /, *, rtol: float | None = None) -> LstsqResult:
     """The x of least length that makes |a x - b| least. a (..., m, n), b (..., m, k) or (m,); batch axes broadcast.
 
     Singular values of a up to ``rtol`` (by default max(m, n) eps) times the largest count as zero.
-    Derivatives in both modes for matrices of full rank, tall and wide; ``LinAlgError`` where they are asked for and the rank is lower
-    (on CUDA, where a check would wait for the device, they are those among matrices of the same rank, in part). Golub and Pereyra
-    (1973). Errors: ``ShapeError`` for shapes that do not fit.
+    Derivatives in both modes for matrices of full rank, tall and wide; ``LinAlgError`` where they are asked for and the rank is
+    lower (on CUDA, where a check would wait for the device, they are those among matrices of the same rank, in part). Golub and
+    Pereyra (1973). Errors: ``ShapeError`` for shapes that do not fit.
 
     >>> import tensorlite as tl
     >>> a, b = tl.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]), tl.tensor([1.0, 3.0, 5.0])

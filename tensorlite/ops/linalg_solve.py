@@ -40,7 +40,7 @@ _SINGULAR = "; pinv and lstsq take singular matrices too"
 
 def _check_inv(x: Any) -> None:
     matrices("inv", x, square=True)
-    raise LinAlgError(f"inv: {refused('inv', x, np.linalg.inv)} of x of shape {tuple(x.shape)} is singular{_SINGULAR}")
+    raise LinAlgError(f"inv: {refused(x, np.linalg.inv)} of x of shape {tuple(x.shape)} is singular{_SINGULAR}")
 
 
 inv_p: Primitive = primitive("inv", lambda xp, x: xp.linalg.inv(x), check=_check_inv)
@@ -51,10 +51,11 @@ inv_p.batch(leading)
 
 @torch_aliases(A="x")
 def inv(x: Array, /) -> Array:
-    """The inverse of square matrices. (..., n, n) -> (..., n, n); where it multiplies something, ``solve`` is faster and more exact.
+    """The inverse of square matrices. (..., n, n) -> (..., n, n); where it multiplies something, ``solve`` is faster and more
+    exact.
 
-    Errors: ``ShapeError`` for what is not square, ``LinAlgError`` for a singular matrix (on CUDA, where a check would wait for the
-    device, the result is then inf or nan).
+    Errors: ``ShapeError`` for what is not square, ``LinAlgError`` for a singular matrix (on CUDA, where a check would wait for
+    the device, the result is then inf or nan).
 
     >>> import tensorlite as tl
     >>> tl.linalg.inv(tl.tensor([[2.0, 0.0], [0.0, 4.0]]))
@@ -79,7 +80,7 @@ def _fitting(op: str, a: Any, b: Any, square: bool = True) -> None:
 
 def _check_solve(a: Any, b: Any) -> None:
     _fitting("solve", a, b)
-    raise LinAlgError(f"solve: {refused('solve', a, np.linalg.inv).replace('x', 'a', 1)} of a of shape {tuple(a.shape)} is "
+    raise LinAlgError(f"solve: {refused(a, np.linalg.inv, 'a')} of a of shape {tuple(a.shape)} is "
                       f"singular{_SINGULAR}")
 
 
@@ -145,8 +146,8 @@ def _solve_triangular(xp: Any, a: Any, b: Any, *, upper: bool, unit: bool = Fals
 
 def _check_triangular(a: Any, b: Any, upper: bool = False, unit: bool = False) -> None:
     _fitting("solve_triangular", a, b)
-    raise LinAlgError(f"solve_triangular: {refused('', a, _nonzero_diagonal).replace('x', 'a', 1)} of a of shape {tuple(a.shape)} has "
-                      "a zero on its diagonal, so it is singular")
+    raise LinAlgError(f"solve_triangular: {refused(a, _nonzero_diagonal, 'a')} of a of shape {tuple(a.shape)} has a zero on its "
+                      "diagonal, so it is singular")
 
 
 def _nonzero_diagonal(a: Any) -> None:
@@ -330,8 +331,8 @@ def _cholesky(xp: Any, x: Any) -> Any:
 
 def _check_cholesky(x: Any) -> None:
     matrices("cholesky", x, square=True)
-    raise LinAlgError(f"cholesky: {refused('cholesky', x, lambda one: np.linalg.cholesky((one + one.conj().T) / 2))} of x of shape "
-                      f"{tuple(x.shape)} is not positive definite; a small multiple of the identity added to it may help")
+    raise LinAlgError(f"cholesky: {refused(x, lambda one: np.linalg.cholesky((one + one.conj().T) / 2))} of x of "
+                      f"shape {tuple(x.shape)} is not positive definite; a small multiple of the identity added to it may help")
 
 
 def _half_diagonal(x: Array) -> Array:

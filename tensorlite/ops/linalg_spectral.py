@@ -1,8 +1,8 @@
 """Eigenvalues of Hermitian matrices and singular values, with their vectors.
 
-The rules are those of Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation" (2008),
-sections 3.1 and 3.2, of Seeger et al., "Auto-differentiating linear algebra" (2017), and for complex matrices of Wan and Zhang,
-"Automatic differentiation for complex valued SVD" (2019); those of repeated values are in ``linalg_gauge``.
+The rules are those of Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation"
+(2008), sections 3.1 and 3.2, of Seeger et al., "Auto-differentiating linear algebra" (2017), and for complex matrices of Wan and
+Zhang, "Automatic differentiation for complex valued SVD" (2019); those of repeated values are in ``linalg_gauge``.
 """
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ from tensorlite.ops.linalg_gauge import (
 from tensorlite.ops.rearrange import tril_p, triu_p
 
 Array = Any
-_CHOICE = ("depends on the choice of {what}, which is arbitrary: no derivative exists there, and that part is left out. Make the loss "
-           "independent of it (of {how})")
+_CHOICE = ("depends on the choice of {what}, which is arbitrary: no derivative exists there, and that part is left out. Make the "
+           "loss independent of it (of {how})")
 
 
 # ---- eigh ----------------------------------------------------------------------------------------------------------------
@@ -69,7 +69,8 @@ eigh_p: Primitive = primitive("eigh", lambda xp, x: tuple(xp.linalg.eigh(_mean_o
                               check=_check_square("eigh"))
 eigvalsh_p: Primitive = primitive("eigvalsh", lambda xp, x: xp.linalg.eigvalsh(_mean_of_halves(xp, x)),
                                   discrete=True, check=_check_square("eigvalsh"))
-_EIGH = "eigh: the loss " + _CHOICE.format(what="eigenvectors", how="their phases, and of rotations among those of equal eigenvalues")
+_EIGH = "eigh: the loss " + _CHOICE.format(
+    what="eigenvectors", how="their phases, and of rotations among those of equal eigenvalues")
 
 
 def _eigh_vjp(g: Any, needs: Any, out: Any) -> Any:
@@ -98,8 +99,8 @@ def _eigh_jvp(t: Any, out: Any) -> Any:
     m = dot(dot_h(v, hermitian(t)), v)
     if synchronous(w):
         expect_zero(mul_p(repeats_p(w), m), m, "eigh: the tangents of the eigenvectors of a repeated eigenvalue depend on the "
-                    "direction in a way that has no limit; they are 0 among themselves, which is right for what does not depend on "
-                    "the choice of eigenvectors")
+                    "direction in a way that has no limit; they are 0 among themselves, which is right for what does not depend "
+                    "on the choice of eigenvectors")
     return real(diagonal(m)), dot(v, mul_p(inverse_gaps_p(w), m))
 
 
@@ -147,8 +148,8 @@ def eigh(x: Array, /, *, UPLO: str | None = None) -> EighResult:
 
     Derivatives: with M = V^H dx V, dw_i = M_ii and dV = V (F * M), F_ij = 1 / (w_j - w_i). V is determined up to phases, and for
     repeated eigenvalues up to rotations: the derivative of what does not depend on that choice is exact there too for
-    functions of the matrix, V f(w) V^H, for symmetric functions of the eigenvalues and for projectors on the eigenspaces; otherwise
-    ``GaugeWarning`` says what is missing (see docs/linalg.md).
+    functions of the matrix, V f(w) V^H, for symmetric functions of the eigenvalues and for projectors on the eigenspaces;
+    otherwise ``GaugeWarning`` says what is missing (see docs/linalg.md).
 
     Errors: ``ShapeError`` for what is not square, ``LinAlgError`` where there is no convergence (nan).
 
@@ -181,14 +182,15 @@ def _check_svd(x: Any, full: bool = False) -> None:
     raise LinAlgError(f"svd: the iteration did not converge for x of shape {tuple(x.shape)}; is there nan or inf in it?")
 
 
-svd_p: Primitive = primitive("svd", lambda xp, x, *, full: tuple(xp.linalg.svd(x, full_matrices=full)), outputs=3, check=_check_svd)
+svd_p: Primitive = primitive("svd", lambda xp, x, *, full: tuple(xp.linalg.svd(x, full_matrices=full)), outputs=3,
+                             check=_check_svd)
 svdvals_p: Primitive = primitive("svdvals", lambda xp, x: xp.linalg.svd(x, full_matrices=False)[1], discrete=True,
                                  check=_check_svd)
 _SVD = "svd: the loss " + _CHOICE.format(
     what="singular vectors", how="their common phases, and of rotations among those of equal or zero singular values")
 _EXTRA = "svd: the loss " + _CHOICE.format(what="the vectors that full_matrices adds", how="rotations among them")
-_ZERO = ("svd: the loss depends on singular values that are zero, beside their vectors; there it is the length of something, whose "
-         "gradient at 0 is any of a ball's: it is incomplete")
+_ZERO = ("svd: the loss depends on singular values that are zero, beside their vectors; there it is the length of something, "
+         "whose gradient at 0 is any of a ball's: it is incomplete")
 
 
 def _split(x: Array, k: int) -> tuple[Array, Array | None]:
@@ -274,9 +276,9 @@ def _svd_jvp(t: Any, x: Any, out: Any) -> Any:
     tolerance = rank_tolerance(x.shape, x.dtype)
     together, apart = mul_p(hermitian(p), inverse_gaps_p(s)), mul_p(skew(p), inverse_sums_p(s, tolerance=tolerance))
     if synchronous(s):
-        expect_zero(mul_p(repeats_p(s), hermitian(p)), p, "svd: the tangents of the singular vectors of a repeated singular value "
-                    "depend on the direction in a way that has no limit; they are 0 among themselves, which is right for what does "
-                    "not depend on the choice of singular vectors")
+        expect_zero(mul_p(repeats_p(s), hermitian(p)), p, "svd: the tangents of the singular vectors of a repeated singular "
+                    "value depend on the direction in a way that has no limit; they are 0 among themselves, which is right for "
+                    "what does not depend on the choice of singular vectors")
     du, dv = dot(u, add_p(together, apart)), dot(v, sub_p(together, apart))
     if m != n:
         rest = inverse_nonzero_p(s, tolerance=tolerance)

@@ -18,6 +18,9 @@ def cupy_stand_in(version: int = 14) -> ModuleType:
     folder = Path(__file__).with_name("cupy")
     spec = importlib.util.spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
     assert spec is not None and spec.loader is not None
+    second = f"{__package__}.cupyx"
+    for path in ("", ".scipy", ".scipy.linalg"):   # of one source, which looks at the version of the arrays it is given
+        sys.modules[f"{second}13{path}"] = importlib.import_module(second + path)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

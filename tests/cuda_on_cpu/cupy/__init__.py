@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _creation, _functions, _machine, cuda
+from . import _creation, _functions, _linalg, _machine, cuda
 from ._array import ndarray
 from ._names import FULL_VERSION, NAMES, VERSION
 from ._ufunc import ufunc
@@ -82,4 +82,5 @@ def __getattr__(name: str) -> Any:
 _fill()
 linalg, fft = _submodule("cupy.linalg", np.linalg), _submodule("cupy.fft", np.fft)
 linalg.LinAlgError = np.linalg.LinAlgError
+linalg.__dict__.update({name: getattr(_linalg, name) for name in ("inv", "cholesky", "solve", "lstsq")})
 __all__ = ["cuda", "fft", "linalg", "ndarray", "ufunc"]

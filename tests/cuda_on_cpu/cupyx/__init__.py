@@ -1,0 +1,1 @@
+"""CuPy's second package: what the CUDA backend takes from it."""
