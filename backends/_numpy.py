@@ -17,6 +17,9 @@ from tensorlite.backends import (
     _numpy_searching,
 )
 from tensorlite.backends._base import OWN_REFERENCES, Backend
+from tensorlite.backends._host_memory import keep_freed
+
+keep_freed()
 
 
 class NumpyBackend(Backend):

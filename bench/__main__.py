@@ -6,7 +6,7 @@ import importlib
 
 from . import _measure
 
-CASES = ("overhead", "mlp", "loss", "epoch", "imports")
+CASES = ("overhead", "mlp", "loss", "epoch", "imports", "transforms")
 ALONE = ("kernels", "steps")   # with reports of their own
 
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     alone.add_argument("--no-peers", dest="peers", action="store_false", help="without PyTorch, Liger and JAX")
     kernels = parser.add_argument_group("kernels")
     kernels.add_argument("--kernel", nargs="+", metavar="NAME", help="these only")
-    kernels.add_argument("--plot", metavar="FILE.png", help="draw a roofline plot")
+    kernels.add_argument("--plot", metavar="FILE.png", help="draw a roofline plot (of transforms: the Jacobians' times)")
     kernels.add_argument("--gate", nargs="?", const="", metavar="FILE",
                          help="fail if a kernel is wrong or below its stored fraction (bench/gates.json)")
     parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)   # no dimension above this: for tests
@@ -56,7 +56,11 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             print(f"{peer} is not installed: pip install {peer}")
     results = []
     for case in options.cases or CASES:
-        results += importlib.import_module(f".{case}", __package__).run(peers)
+        module = importlib.import_module(f".{case}", __package__)
+        found = module.run(peers)
+        if options.plot and hasattr(module, "plot"):
+            module.plot(found, options.plot)
+        results += found
     print()
     print(_measure.table(results))
     if options.json:

@@ -22,7 +22,7 @@ class Result(dict[str, Any]):
 
 
 def compare(name: str, candidates: dict[str, Callable[[], Any]], *, rounds: int = ROUNDS, seconds: float = ROUND_SECONDS,
-            goal: float | None = None, note: str = "") -> Result:
+            goal: float | None = None, against: str = "torch", note: str = "") -> Result:
     """Time the candidates round by round, in turns, and compare ``tensorlite`` with each of the others.
 
     A round calls each candidate for about ``seconds`` and takes the time of one call; the ratio is the median of the rounds'
@@ -50,7 +50,7 @@ def compare(name: str, candidates: dict[str, Callable[[], Any]], *, rounds: int 
             finally:
                 gc.enable()
     medians = {label: statistics.median(t) for label, t in times.items()}
-    result = Result(name=name, seconds=medians, rounds=rounds, goal=goal, note=note)
+    result = Result(name=name, seconds=medians, rounds=rounds, goal=goal, against=against, note=note)
     result["spread"] = {label: (min(t), max(t)) for label, t in times.items()}
     result["ratios"] = {label: statistics.median(a / b for a, b in zip(times["tensorlite"], times[label]))
                         for label in labels if label != "tensorlite"}
@@ -70,7 +70,7 @@ def show(result: Result) -> None:
     """Print one line as soon as it is known."""
     times = "  ".join(f"{label} {human(t)}" for label, t in result["seconds"].items())
     ratios = "  ".join(f"/{label} {r:.2f}" for label, r in result["ratios"].items())
-    goal = "" if result["goal"] is None else f"  (goal /torch <= {result['goal']})"
+    goal = "" if result["goal"] is None else f"  (goal /{result['against']} <= {result['goal']})"
     print(f"{result['name']:<52} {times}   {ratios}{goal}", flush=True)
 
 
@@ -83,7 +83,7 @@ def table(results: list[Result]) -> str:
         cells = [r["name"], human(r["seconds"]["tensorlite"])]
         for p in peers:
             cells += [human(r["seconds"][p]), f"{r['ratios'][p]:.2f}"] if p in r["seconds"] else ["", ""]
-        lines.append("| " + " | ".join([*cells, "" if r["goal"] is None else f"{r['goal']:.2f}"]) + " |")
+        lines.append("| " + " | ".join([*cells, "" if r["goal"] is None else f"/ {r['against']} <= {r['goal']:g}"]) + " |")
     return "\n".join(lines)
 
 

@@ -104,7 +104,7 @@ from tensorlite.ops.comparison import (
     not_equal,
     signbit,
 )
-from tensorlite.ops.complex import angle, complex, is_complex, iscomplex, isreal, polar, view_as_complex, view_as_real
+from tensorlite.ops.complex import adjoint, angle, complex, is_complex, iscomplex, isreal, polar, view_as_complex, view_as_real
 from tensorlite.ops.contraction import addmm, bmm, dot, einsum, matmul, mm, mv, outer, tensordot, vdot, vecdot
 from tensorlite.ops.creation import (
     arange,
@@ -217,7 +217,6 @@ from tensorlite.ops.indexing import (
     take,
 )
 from tensorlite.ops.manipulation import (
-    adjoint,
     astype,
     broadcast_arrays,
     broadcast_shapes,

@@ -3,12 +3,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite import _dtypes
 from tensorlite._tensor import Tensor
 from tensorlite.engine import batching, forward
 from tensorlite.engine.forward import dual
 from tensorlite.engine.levels import held
 from tensorlite.engine.value import Value, provide
-from tensorlite.errors import VmapError
+from tensorlite.errors import ShapeError, VmapError
+from tensorlite.ops.functions import trunc
 
 __all__ = ["BatchTensor", "DualTensor", "LevelTensor"]
 
@@ -28,6 +30,12 @@ class LevelTensor(Tensor):
 
     def _host(self) -> Any:
         return self.value._host() if isinstance(self.value, Tensor) else super()._host()
+
+    def __bool__(self) -> bool:   # of the value below: vmap asks no more than the question
+        return bool(self.value) if isinstance(self.value, Tensor) else super().__bool__()
+
+    def __int__(self) -> int:
+        return int(self.value) if isinstance(self.value, Tensor) else super().__int__()
 
     def take_place_of(self, new: Any) -> None:
         """Hold what ``new`` holds, a value of this level or (a constant to it) of one below."""
@@ -92,6 +100,15 @@ class BatchTensor(LevelTensor):
                             ".item(), .numpy(), ...), which differs along the batch; use where(), or vmap(f, branching='group'), "
                             "which runs the function once for each path")
         return branches.decide(held(self.value)._host())
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise ShapeError(f"the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all()")
+        return bool((self != 0)._host())
+
+    def __int__(self) -> int:
+        whole = self if _dtypes.kind(self.dtype) in "biuc" else trunc(self) + 0   # -0 is 0
+        return int(whole.item())
 
     def numpy(self, *, force: bool = False) -> Any:
         return self._host()

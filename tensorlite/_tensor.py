@@ -539,17 +539,7 @@ class Tensor(Value):
         """The last two axes exchanged."""
         return manipulation.matrix_transpose(self)
 
-    @property
-    def mH(self) -> Tensor:
-        """The conjugate transpose of the last two axes."""
-        return manipulation.adjoint(self)
-
-    @property
-    def H(self) -> Tensor:
-        """The conjugate transpose of a matrix."""
-        if self.ndim != 2:
-            raise ShapeError(f"H: the tensor has shape {self.shape}; expected a matrix (mH transposes the last two axes)")
-        return manipulation.adjoint(self)
+    mH, H = property(complex_ops.adjoint), property(complex_ops.hermitian)
 
     def repeat(self, *sizes: Any, repeats: Any = None) -> Tensor:
         """The tensor laid out again and again, as PyTorch's method: :func:`tensorlite.tile`.
@@ -561,7 +551,7 @@ class Tensor(Value):
     permute, permute_dims, transpose, t = manipulation.permute, manipulation.permute_dims, manipulation.transpose, manipulation.t
     swapaxes, swapdims = manipulation.swapaxes, manipulation.swapdims
     moveaxis, movedim = manipulation.moveaxis, manipulation.movedim
-    matrix_transpose, adjoint = manipulation.matrix_transpose, manipulation.adjoint
+    matrix_transpose, adjoint = manipulation.matrix_transpose, complex_ops.adjoint
     unsqueeze, expand_dims, squeeze = manipulation.unsqueeze, manipulation.expand_dims, manipulation.squeeze
     expand, expand_as, broadcast_to = manipulation.expand_, manipulation.expand_as, manipulation.broadcast_to
     split, chunk, tensor_split = manipulation.split, manipulation.chunk, manipulation.tensor_split
@@ -582,7 +572,7 @@ class Tensor(Value):
 
     def __matmul__(self, other: Any) -> Tensor:
         try:
-            matrices = self.value.ndim > 1 and other.value.ndim > 1
+            matrices = self.value.ndim > 1 and other.value.ndim > 1 and not (self.level or other.level)
         except AttributeError:
             matrices = False
         return contraction.matmul_p(self, other) if matrices else contraction.matmul(self, other)

@@ -1,7 +1,7 @@
 """Discrete Fourier transforms, with the names and arguments of the array API, NumPy and PyTorch; differentiable to any order.
 
-out_k = Σ_j x_j e^(-2πi jk/n), k = 0 ... n-1. ``norm`` says where the factor 1/n goes: ``"backward"`` (the default), into the inverse
-transform; ``"forward"``, into the transform; ``"ortho"``, 1/√n into both. float32 gives complex64, float64 complex128.
+out_k = Σ_j x_j e^(-2πi jk/n), k = 0 ... n-1. ``norm`` says where the factor 1/n goes: ``"backward"`` (the default), into the
+inverse transform; ``"forward"``, into the transform; ``"ortho"``, 1/√n into both. float32 gives complex64, float64 complex128.
 
 ``n`` (``s`` for several axes) is the length of the transform: x is cut off there, or continued with zeros. ``dim=`` is taken for
 ``axis=`` and ``axes=``. Errors: ``ShapeError`` for a transform of nothing, ``OutOfRangeError`` for an axis that is not there,
@@ -39,13 +39,13 @@ def _norm(name: str, norm: str | None) -> str:
     return norm
 
 
-def _axes(name: str, x: Array, axes: Axes, s: Lengths, one: bool = False) -> tuple[tuple[int, ...], list[int | None]]:
+def _axes(name: str, x: Array, axes: Any, s: Lengths, one: bool = False) -> tuple[tuple[int, ...], list[int | None]]:
     """The axes, counted from the end, and for each the length that was asked for."""
     shape = tuple(x.shape)
-    lengths = None if s is None else [s] if hasattr(s, "__index__") else list(s)   # type: ignore[list-item, arg-type]
+    lengths: Any = None if s is None else list(s) if hasattr(s, "__iter__") else [s]
     if axes is None:
         axes = tuple(range(-(len(shape) if lengths is None else len(lengths)), 0))
-    chosen = axes_of(name, (axes,) if hasattr(axes, "__index__") else tuple(axes), len(shape))   # type: ignore[arg-type]
+    chosen = axes_of(name, (axes,) if hasattr(axes, "__index__") else tuple(axes), len(shape))
     if lengths is None:
         lengths = [None] * len(chosen)
     if len(lengths) != len(chosen):
@@ -85,8 +85,8 @@ def _to_real(name: str, x: Array, s: Any, axes: Any, norm: str | None, one: bool
     axes, lengths = _axes(name, x, axes, s, one)
     n = 2 * (x.shape[axes[-1]] - 1) if lengths[-1] is None else lengths[-1]
     if n < 1:
-        raise ShapeError(f"{name}: x has {x.shape[axes[-1]]} elements along axis {axes[-1]}, the spectrum of {n}; give the length "
-                         f"of the result ({'n' if one else 's'})")
+        raise ShapeError(f"{name}: x has {x.shape[axes[-1]]} elements along axis {axes[-1]}, the spectrum of {n}; give the "
+                         f"length of the result ({'n' if one else 's'})")
     return irfft_p(_fitted(name, x, axes, [*lengths[:-1], n // 2 + 1]), n=n, axes=axes, norm=_norm(name, norm))
 
 
@@ -102,7 +102,7 @@ def fft(x: Array, /, n: int | None = None, axis: int = -1, norm: str | None = No
 
     >>> import tensorlite as tl
     >>> tl.fft.fft(tl.tensor([1.0, 0.0, 0.0, 0.0]))
-    tensor([1.+0.j, 1.+0.j, 1.+0.j, 1.+0.j])
+    tensor([1.+0.j, 1.+0.j, 1.+0.j, 1.+0.j], dtype=complex64)
     """
     return _complex("fft", x, n, axis, norm, False, True)
 
@@ -151,7 +151,7 @@ def rfft(x: Array, /, n: int | None = None, axis: int = -1, norm: str | None = N
 
     >>> import tensorlite as tl
     >>> tl.fft.rfft(tl.tensor([1.0, 2.0, 3.0, 4.0]))
-    tensor([10.+0.j, -2.+2.j, -2.+0.j])
+    tensor([10.+0.j, -2.+2.j, -2.+0.j], dtype=complex64)
     """
     return _of_real("rfft", x, n, axis, norm, True)
 

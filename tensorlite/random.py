@@ -7,7 +7,7 @@ then ``generator`` serves, or the default one that :func:`manual_seed` starts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite, prod
+from math import isfinite
 from typing import Any, overload
 
 import numpy as np
@@ -58,8 +58,8 @@ def _draw(source: Key | Generator | None, shape: tuple[int, ...], dtype: Any, de
     if not current().batches:
         place = reserve(source, kind=kind, shape=shape, dtype=dtype, **options)
         return draw(place, kind=kind, shape=shape, dtype=dtype, device=device, **options)
-    drawn, batches = batching.drawing(kind, lambda sizes: reserve(source, kind=kind, shape=(*sizes, *shape), dtype=dtype, **options),
-                                      (kind, shape, dtype_name(dtype)))
+    place_of = lambda sizes: reserve(source, kind=kind, shape=(*sizes, *shape), dtype=dtype, **options)
+    drawn, batches = batching.drawing(kind, place_of, (kind, shape, dtype_name(dtype)))
     array = draw(drawn.place, kind=kind, shape=(*drawn.sizes, *shape), dtype=dtype, device=device, **options)
     return _batched(drawn.chosen(array), batches)
 
@@ -298,7 +298,8 @@ def _permutation(source: Any, x: Any, axis: int = 0, *, device: Any = None) -> T
 def _order(source: Any, n: int, device: str) -> Any:
     if not current().batches:
         return permutation_at(reserve(source, kind="bits", shape=(n,), dtype="uint64"), n, device)
-    drawn, batches = batching.drawing("permutation", lambda sizes: reserve(source, kind="bits", shape=(*sizes, n), dtype="uint64"), n)
+    place_of = lambda sizes: reserve(source, kind="bits", shape=(*sizes, n), dtype="uint64")
+    drawn, batches = batching.drawing("permutation", place_of, ("permutation", n))
     return _batched(drawn.chosen(permutation_at(drawn.place, n, device, drawn.sizes)), batches)
 
 

@@ -1,7 +1,7 @@
 """Complex numbers: every row of the op table at complex arguments, in both modes and twice, on every backend; and against JAX.
 
-The convention is JAX's: a function of complex numbers is one of pairs of real numbers, its jvp is the derivative t -> J t of that,
-and its vjp the transpose in the pairing Re(g t).
+The convention is JAX's: a function of complex numbers is one of pairs of real numbers, its jvp is the derivative t -> J t of
+that, and its vjp the transpose in the pairing Re(g t).
 """
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from test_optable import ROWS, SEED, call, cases, flat, floating, host, mapped, 
 
 import tensorlite as tl
 from optable import Case
+from tensorlite._dtypes import kind
 from tensorlite.engine.value import raw
 from tensorlite.errors import DTypeError, GradError
 
 # rows that complex arguments are refused by, with DTypeError: none is defined for complex numbers, or only by a series of its own
 REFUSED = {
-    "erf", "erfc", "erfinv", "gelu", "softplus", "logsigmoid", "mish", "softshrink", "elu", "selu", "celu", "binary_cross_entropy_with_logits",
+    "erf", "erfc", "erfinv", "gelu", "softplus", "logsigmoid", "mish", "softshrink", "elu", "selu", "celu",
+    "binary_cross_entropy_with_logits",
     "floor", "ceil", "trunc", "frac", "floor_divide", "divide_floor", "divide_trunc", "remainder", "fmod", "atan2", "hypot",
     "logaddexp", "logaddexp2", "copysign", "layer_norm", "rms_norm", "group_norm",
     "cross_entropy of probabilities"}
@@ -34,12 +36,20 @@ BY_PHASE = {"qr, complete", "eigh, repeated", "svd, full"}
 
 
 def complex_rows() -> list[Any]:
-    """The rows whose arguments are not pairs of parts already, and that are not casts to a real type."""
-    pairs = ("fft.", "complex", "polar", "view_as", "angle", "adjoint", "astype")
+    """The rows whose arguments are not pairs of parts already, and that are not casts to a real type (nor the operation behind
+    writes through views, which refuse complex values before it)."""
+    pairs = ("fft.", "complex", "polar", "view_as", "angle", "adjoint", "astype", "write_view")
     return [r for r in ROWS if r.grad and r.name not in BY_PHASE and not r.name.startswith(pairs) and "of complex" not in r.name]
 
 
 by_row = pytest.mark.parametrize("row", complex_rows(), ids=lambda r: r.name)
+
+
+def points(of: Any, *shape: int) -> Any:
+    """Complex numbers in all quadrants, neither part near 0; ``of`` is a generator, or a name that one is made from."""
+    rng = np.random.default_rng([SEED, zlib.crc32(of.encode()), 1]) if isinstance(of, str) else of
+    part = lambda: rng.uniform(0.3, 2, shape) * rng.choice([-1, 1], shape)
+    return part() + 1j * part()
 
 
 def random(rng: np.random.Generator, like: Any) -> Any:
@@ -56,9 +66,9 @@ def complex_cases(row: Any, most: int = 4) -> Iterator[tuple[str, Case]]:
         for number, case in cases(row):
             if number >= most:
                 break
-            turned = lambda a: np.asarray(a + 1j * rng.uniform(0.3, 1.0, a.shape) * rng.choice([-1, 1], a.shape)) if floating(a) else a
+            turned = lambda a: np.asarray(a + 0.4j * points(rng, *a.shape).imag) if floating(a) else a
             args = tuple(mapped(a, turned) if i in positions else a for i, a in enumerate(case.args))
-            if any(a.dtype.kind == "c" for a in flat(args) if isinstance(a, np.ndarray)):
+            if any(a.dtype.kind == "c" for a in flat(args)) and all(a.size < 1000 for a in flat(args)):
                 yield f"{row.name}, case {number}, complex {positions}", Case(args, case.kwargs)
 
 
@@ -70,7 +80,7 @@ def function_of(row: Any, case: Case, device: str = "cpu") -> tuple[list[Any], C
         left = iter(given)
         put = lambda a: next(left) if a.dtype.kind in "fc" else tl.tensor(a, device=device)
         args = [mapped(a, put) if i in row.grad else tensors(a, device=device) for i, a in enumerate(case.args)]
-        return tuple(o for o in flat(call(row, case, args, device=device)) if np.dtype(str(o.dtype).rpartition(".")[2]).kind in "fc")
+        return tuple(o for o in flat(call(row, case, args, device=device)) if kind(o.dtype) in "fc")
     return arrays, function
 
 
@@ -170,9 +180,11 @@ def test_backends(row: Any, device: str) -> None:
 # ---- against JAX ---------------------------------------------------------------------------------------------------------
 
 # without arccosh, whose derivative JAX 0.10 gives the wrong sign left of 0, and sign, for which it gives 0
-SAME = ("sin cos tan sinh cosh tanh arcsin arccos arctan arcsinh arctanh exp expm1 exp2 log log1p log2 log10 sqrt square "
-        "reciprocal abs real imag conj angle negative positive sum mean prod var std cumsum cumprod").split()
-TWO = "add subtract multiply divide power vdot matmul outer dot".split()
+SAME = [
+    "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "arcsinh", "arctanh", "exp", "expm1", "exp2",
+    "log", "log1p", "log2", "log10", "sqrt", "square", "reciprocal", "abs", "real", "imag", "conj", "angle", "negative",
+    "positive", "sum", "mean", "prod", "var", "std", "cumsum", "cumprod"]
+TWO = ["add", "subtract", "multiply", "divide", "power", "vdot", "matmul", "outer", "dot"]
 NORMS = {f"norm of order {p}": p for p in (1, 2, 3, np.inf)}
 OWN: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "rsqrt": (tl.rsqrt, lambda jax, z: jax.lax.rsqrt(z)),
@@ -203,17 +215,13 @@ def against_jax(ours: Any, theirs: Any, arrays: list[Any], name: str) -> None:
         cotangents, tangent = pull(jax.numpy.asarray(g)), jax.jvp(theirs, tuple(arrays), tuple(ts))[1]
     xs = tuple(tl.tensor(a) for a in arrays)
     out, pullback = tl.func.vjp(ours, *xs)
-    close = lambda a, b, what: np.testing.assert_allclose(host(a), np.asarray(b), rtol=1e-9, atol=1e-10, err_msg=f"{name}: {what}")
+
+    def close(a: Any, b: Any, what: str) -> None:
+        np.testing.assert_allclose(host(a), np.asarray(b), rtol=1e-9, atol=1e-10, err_msg=f"{name}: {what}")
     close(out, expected, "result")
     for a, b in zip(pullback(tl.tensor(g)), cotangents, strict=True):
         close(a, b, "vjp")
     close(tl.func.jvp(ours, xs, tuple(map(tl.tensor, ts)))[1], tangent, "jvp")
-
-
-def points(name: str, *shape: int) -> Any:
-    """Complex numbers in all quadrants, none near a branch cut's end."""
-    rng = np.random.default_rng([SEED, zlib.crc32(name.encode()), 1])
-    return rng.uniform(0.3, 2, shape) * rng.choice([-1, 1], shape) + 1j * rng.uniform(0.3, 2, shape) * rng.choice([-1, 1], shape)
 
 
 @pytest.mark.parametrize("name", SAME)
@@ -340,7 +348,7 @@ def test_names() -> None:
     with pytest.raises(DTypeError, match="view_as_real"):
         tl.view_as_real(tl.ones(2))
     with pytest.raises(tl.errors.ShapeError, match="H: "):
-        tl.ones(2, 2, 2).H
+        _ = tl.ones(2, 2, 2).H
     with pytest.raises(TypeError):
         float(z[0, 0])
 
@@ -356,7 +364,7 @@ def test_every_function_keeps_the_precision(dtype: Any) -> None:
 
 def test_casts_to_real_types_warn() -> None:
     z = tl.tensor([1 + 2j, 3.0], requires_grad=True)
-    for cast in (lambda: tl.astype(z, tl.float32), lambda: z.to(tl.float64), lambda: z.float(), lambda: tl.sum(z, dtype=tl.float32)):
+    for cast in (lambda: tl.astype(z, tl.float32), lambda: z.to(tl.float64), z.float, lambda: tl.sum(z, dtype=tl.float32)):
         with pytest.warns(np.exceptions.ComplexWarning, match="drops the imaginary part"):
             assert not tl.is_complex(cast())
     with warnings.catch_warnings():   # where the types are the machinery's business nothing is said
@@ -384,6 +392,8 @@ def test_complex_values_are_not_written_into_real_tensors() -> None:
 @pytest.mark.parametrize("place", ["cpu", "strict", "cuda"])
 def test_writing_into_the_parts(part: str, place: str) -> None:
     """A change through z.real, z.imag or view_as_real is one of z, to the tape too."""
+    if (part, place) == ("view_as_real", "strict"):
+        pytest.skip("the standard has no views of another type")
     def program(z: Any) -> Any:
         w = z * 1
         seen = tl.view_as_real(w)[..., 1] if part == "view_as_real" else getattr(w, part)

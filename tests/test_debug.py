@@ -226,3 +226,57 @@ def test_optimizer_steps_are_seen() -> None:
     optimizer.param_groups[0]["lr"] = 1e30
     with pytest.raises(tl.debug.AnomalyError, match=r"SGD\.step made 1 inf"), tl.debug.detect_anomaly():
         optimizer.step()
+
+
+class TestTraceTable:
+    @staticmethod
+    def f(x: Any, y: Any) -> Any:
+        return tl.log(x) + x * y - tl.sin(y)
+
+    def test_names_expressions_and_columns(self) -> None:
+        x, y = (tl.tensor(v, dtype=tl.float64) for v in (2.0, 5.0))
+        forward, reverse = (debug.trace_table(self.f, x, y, mode=mode) for mode in ("forward", "reverse"))
+        assert [r.name for r in forward] == ["x", "y", "v1", "v2", "v3", "v4", "v5"]
+        assert [r.expression for r in forward] == ["", "", "log(x)", "x * y", "v1 + v2", "sin(y)", "v3 - v4"]
+        assert forward.columns == ("d/dx", "d/dy") and reverse.columns == ("adjoint",)
+        for table in (forward, reverse):
+            assert [g.item() for g in table.gradient.values()] == [g.item() for g in tl.grad(self.f, (0, 1))(x, y)]
+        assert [d.item() for d in forward["v2"].derivatives] == [5, 2]
+        assert reverse["v4"].derivatives[0].item() == -1
+
+    def test_several_results_arrays_and_paths(self) -> None:
+        def f(x: Any) -> Any:
+            a, b = tl.split(x, 2)
+            while a.sum() < 10:
+                a = a * 2
+            return (a.detach() * b).sum() + (a ** 2.5).max()
+        x = tl.tensor([1.0, 2.0, 3.0, 4.0], dtype=tl.float64)
+        forward, reverse = (debug.trace_table(f, x, mode=mode) for mode in ("forward", "reverse"))
+        assert [r.name for r in reverse] == ["x", *[f"v{k}" for k in range(1, len(reverse))]]
+        assert [r.expression for r in reverse if r.expression.endswith(" * 2")] == ["v1 * 2", "v4 * 2"]   # sum() is a row too
+        assert reverse.gradient["x"].tolist() == tl.grad(f)(x).tolist()
+        assert forward.gradient["x"].item() == pytest.approx(tl.grad(f)(x).sum().item(), rel=1e-14)
+        assert "** 2.5" in str(reverse)
+
+    def test_closed_over_tensors_are_constants(self) -> None:
+        w = tl.tensor(3.0, dtype=tl.float64, requires_grad=True)
+        table = debug.trace_table(lambda x: x * w, 2.0)
+        assert table["v1"].expression == "x * 3" and w.grad is None
+
+    def test_refusals(self) -> None:
+        with pytest.raises(GradError, match="mode is 'both'; expected 'forward' or 'reverse'"):
+            debug.trace_table(tl.sin, 1.0, mode="both")
+        with pytest.raises(ShapeError, match=r"shape \(2,\); reverse mode is of a scalar"):
+            debug.trace_table(tl.sin, tl.ones(2))
+        with pytest.raises(GradError, match="does not depend"):
+            debug.trace_table(lambda x: tl.ones(()), 1.0)
+
+
+def test_explain_in_forward_mode_agrees() -> None:
+    f = lambda x, y: tl.exp(x * y) * x / tl.maximum(x, y) - y ** 2
+    at = tl.tensor(1.5, dtype=tl.float64), tl.tensor(0.5, dtype=tl.float64)
+    reverse, forward = debug.explain(f, *at), debug.explain(f, *at, mode="forward")
+    assert [p.steps for p in forward] == [p.steps for p in reverse]
+    for a, b in zip(forward, reverse):
+        assert a.factors == pytest.approx(b.factors, rel=1e-14)
+    assert list(forward.gradient.values()) == pytest.approx([g.item() for g in tl.grad(f, (0, 1))(*at)], rel=1e-14)

@@ -11,10 +11,12 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 # what each prints, among other things
 SAYS = {
+    "accuracy": ["reverse              error", "e-16", "central differences  error 2", "reverse              peak"],
     "caffe_sigmoid": ["CUDA imported: ", "0.25 "],
     "computational_graph": ["by hand:    f = -12.0", "[-4.0, -4.0, 3.0]"],
     "control_flow": ["a = -0.71852928: 204800.0"],
     "custom_function": ["through round: tensor([ 0.,  4., -4.])", "gradcheck, twice: True"],
+    "hvp": ["the snippet:          tensor([1402.,  200.,   -2., -400.,  400.]", "the whole matrix:     tensor([1402.,"],
     "inplace_safety": ["1. backward of exp", "2. backward of mul", "3. setitem", "x[i] = v: tensor([0., 5., 4.])"],
     "mds": ["final loss"],
     "numpy_interop": ["gives Tensor", "TypeError: np.asarray"],

@@ -16,8 +16,9 @@ from tensorlite.engine.levels import Level, check_open
 from tensorlite.engine.value import Provided, Value, raw
 from tensorlite.errors import VmapError
 
-__all__ = ["Batch", "BatchLevel", "Drawn", "agreed", "aligned", "along", "anywhere", "batch", "data_dependent", "decompose", "drawing",
-           "everywhere", "in_a_batch", "leading", "lifted", "looped", "moved", "opened", "pointwise", "rule_of", "shaped", "through"]
+__all__ = ["Batch", "BatchLevel", "Drawn", "agreed", "aligned", "along", "anywhere", "batch", "data_dependent",
+           "decompose", "drawing", "everywhere", "in_a_batch", "leading", "lifted", "looped", "moved", "opened", "pointwise",
+           "rank", "rule_of", "shaped", "through"]
 
 Args = Sequence[Any]
 
@@ -162,8 +163,8 @@ def anywhere(flags: Any) -> bool:
 
 
 def agreed(x: Any, why: str) -> int:
-    """The integer ``x``, which a shape depends on. In vmap all examples must have the same; otherwise the batch splits, or it is an
-    error that says ``why``."""
+    """The integer ``x``, which a shape depends on. In vmap all examples must have the same; otherwise the batch splits, or it is
+    an error that says ``why``."""
     array = raw(x)
     if not in_a_batch(x):
         return int(array)
@@ -173,15 +174,15 @@ def agreed(x: Any, why: str) -> int:
     try:
         return int(x)
     except VmapError:
-        raise VmapError(f"vmap: {why}, and the examples differ in it; or use vmap(f, branching='group'), which runs the function once "
-                        "for each length") from None
+        raise VmapError(f"vmap: {why}, and the examples differ in it; or use vmap(f, branching='group'), which runs the function "
+                        "once for each length") from None
 
 
 # ---- random numbers ------------------------------------------------------------------------------------------------------
 
 class Drawn:
-    """Where random numbers come from: a place in the random sequence, the numbers of examples it was reserved for (of each vmap in
-    which the examples differ, from the outermost on), and which of these examples there still are (None: all)."""
+    """Where random numbers come from: a place in the random sequence, the numbers of examples it was reserved for (of each vmap
+    in which the examples differ, from the outermost on), and which of these examples there still are (None: all)."""
 
     __slots__ = ("picks", "place", "sizes")
 
@@ -209,8 +210,8 @@ def drawing(what: str, reserve: Callable[[tuple[int, ...]], Any], key: Any = Non
     batches = current().batches
     for one in batches:
         if one.randomness == "error":
-            raise VmapError(f"vmap: {what} draws random numbers; say with vmap(f, randomness=...) whether they are 'different' for each "
-                            "example or the 'same' for all")
+            raise VmapError(f"vmap: {what} draws random numbers; say with vmap(f, randomness=...) whether they are 'different' "
+                            "for each example or the 'same' for all")
     different = [one for one in batches if one.randomness == "different"]
     grouped = [one for one in batches if one.branches is not None]
     found, recording = None, []
@@ -244,7 +245,8 @@ def leading(op: Any, args: Args, batched: Sequence[bool], options: dict[str, Any
 
 
 def along(*names: str) -> Callable[..., Any]:
-    """Operations whose options ``names`` are axes (an integer, several, or None for all) of their arrays, which have equally many."""
+    """Operations whose options ``names`` are axes (an integer, several, or None for all) of their arrays, which have equally
+    many."""
     def rule(op: Any, args: Args, batched: Sequence[bool], options: dict[str, Any], size: int) -> Any:
         arrays = [everywhere(a, b, size) if hasattr(a, "shape") else a for a, b in zip(args, batched)]
         ndim = max([a.ndim for a in arrays if hasattr(a, "ndim")]) - 1
@@ -286,8 +288,8 @@ def data_dependent(op: Any, args: Args, batched: Sequence[bool], options: dict[s
     import numpy as np
     branches = opened(level).branches
     if branches is None:
-        raise VmapError(f"vmap: the shape of {op.name}'s result depends on the values, which differ along the batch; use where() with a "
-                        "mask, vmap(f, branching='group'), or call it outside of vmap")
+        raise VmapError(f"vmap: the shape of {op.name}'s result depends on the values, which differ along the batch; use where() "
+                        "with a mask, vmap(f, branching='group'), or call it outside of vmap")
     from tensorlite.ops.manipulation import stack
     outs = [op(*[a[i] if b else a for a, b in zip(args, batched)], **options) for i in range(size)]
     several = isinstance(outs[0], tuple)

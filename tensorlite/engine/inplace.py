@@ -235,9 +235,9 @@ def _attach(tensor: Any) -> None:
 
 def outside(what: str) -> None:
     """Refuse to write a value of a transform into a tensor that the transform does not follow."""
-    raise GradError(f"{what}: what is written belongs to a running transform (grad, vjp, ...), and the tensor it is written "
-                    "into does not, so it would be lost; use stack, concat or where, or make that tensor from the function's "
-                    "arguments (x * 0)")
+    raise GradError(f"{what}: what is written belongs to a running transform (grad, jvp, vmap, ...), and the tensor it is "
+                    "written into does not, so it would be lost; use stack, concat or where, or make that tensor with "
+                    "x.new_zeros(shape) from one of the function's arguments")
 
 
 def writable(tensor: Any, what: str) -> None:

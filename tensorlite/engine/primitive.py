@@ -317,7 +317,7 @@ class Primitive:
                  state: Any) -> Any:
         """Wrap a tuple of results, recording one node that each result's own small node leads to."""
         tensors = tuple([wrap(o, level) for o in outs])
-        if mask and level >= state.record_from and not self.discrete:
+        if mask and outs and level >= state.record_from and not self.discrete:
             node = tape.record(self, args, values, mask, outs, options)
             for i, tensor in enumerate(tensors):
                 if Provided.is_differentiable(tensor.value.dtype):

@@ -212,9 +212,10 @@ def output_node(node: Node, index: int, total: int, out: Any) -> Node:
 
 # ---- backward --------------------------------------------------------------------------------------------------------
 
-def reachable(roots: Iterable[Node]) -> list[Node]:
-    """Every node behind ``roots``, newest first. Iterative: a chain may be a million long."""
-    seen: set[Node] = set()
+def reachable(roots: Iterable[Node], beyond: Iterable[Any] = ()) -> list[Node]:
+    """Every node behind ``roots`` (but those of ``beyond`` and what is behind them), newest first. Iterative: a chain may be a
+    million long."""
+    seen: set[Any] = set(beyond)
     todo = list(roots)
     nodes = []
     ordered, last = True, inplace.FOREVER
@@ -247,8 +248,9 @@ def _needed(nodes: list[Node], targets: set[Any]) -> set[Node]:
 
 
 def run(roots: list[tuple[Any, Any]], level: int, *, create_graph: bool = False, retain_graph: bool = False,
-        targets: set[Any] | None = None) -> dict[Any, Any]:
-    """Cotangents by leaf (and by target node), from ``roots``: (node or leaf, cotangent) pairs.
+        targets: set[Any] | None = None, stop: bool = False) -> dict[Any, Any]:
+    """Cotangents by leaf (and by target node), from ``roots``: (node or leaf, cotangent) pairs. With ``stop`` nothing goes on
+    beyond a target: what reaches one by way of another counts for that other alone.
 
     Cotangents and saved values are of the level below, so that whoever records there sees the rules run; at level 0 they are
     raw arrays and nothing is recorded, or with ``create_graph`` tensors.
@@ -258,7 +260,7 @@ def run(roots: list[tuple[Any, Any]], level: int, *, create_graph: bool = False,
     add = Provided.add
     for root, g in roots:
         grads[root] = g if root not in grads else add(grads[root], g)
-    nodes = reachable([root for root, _ in roots if root.__class__ is Node])
+    nodes = reachable([root for root, _ in roots if root.__class__ is Node], targets if stop and targets else ())
     useful = None if targets is None else _needed(nodes, targets)
     for node in nodes:
         g = grads.pop(node, None)
@@ -323,7 +325,7 @@ def run(roots: list[tuple[Any, Any]], level: int, *, create_graph: bool = False,
         del saved
     if targets is None:
         return grads
-    captured.update((leaf, g) for leaf, g in grads.items() if leaf in targets and leaf.__class__ is not Node)
+    captured.update((leaf, g) for leaf, g in grads.items() if leaf in targets)
     return captured
 
 

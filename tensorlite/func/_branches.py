@@ -1,9 +1,9 @@
 """``vmap(branching="group")``: a batch splits along the paths that its examples take through the function.
 
-The function runs with all examples. Where it asks for the value of something that differs among them (``if``, ``while``, ``int()``,
-``.item()``), the run is given up and one run for each answer takes its place; in it the questions asked so far are answered as
-before, what was drawn at random so far is had again, and only the examples that gave those answers are there. So no example is ever
-computed along a path that it does not take. For p paths there are at most 2 p - 1 runs.
+The function runs with all examples. Where it asks for the value of something that differs among them (``if``, ``while``,
+``int()``, ``.item()``), the run is given up and one run for each answer takes its place; in it the questions asked so far are
+answered as before, what was drawn at random so far is had again, and only the examples that gave those answers are there. So no
+example is ever computed along a path that it does not take. For p paths there are at most 2 p - 1 runs.
 """
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ class Branches:
             return None
         event = self.events[self.position]
         if event.__class__ is not kind:
-            raise VmapError("vmap: with branching='group' a function is run several times, and this one did not do the same again; is "
-                            "there a random number that is not tensorlite's in it, or does it change something outside of it?")
+            raise VmapError("vmap: with branching='group' a function is run several times, and this one did not do the same "
+                            "again; is there a random number in it that is not tensorlite's, or does it change something outside "
+                            "of it?")
         self.position += 1
         return event
 
@@ -65,7 +66,7 @@ class Branches:
         self.draws += 1
 
     def drawn_before(self, axis: int | None) -> Drawn | None:
-        """What the run that this one repeats drew here, of which these examples' part is along ``axis`` (None: the same for all)."""
+        """What the run that this one repeats drew here; these examples' part of it is along ``axis`` (None: the same for all)."""
         before = self._again(_Draw)
         if before is None:
             return None
@@ -136,15 +137,15 @@ def grouped(run: Callable[..., Any], part: Callable[[Any], Any], size: int) -> A
         return done[0][1:]
     built = {how for *_, how in done}
     if len(built) > 1:
-        raise VmapError(f"vmap: the function returns differently built results along different paths: {', '.join(sorted(built))}; they "
-                        "must be built alike")
+        raise VmapError("vmap: the function returns differently built results along different paths: "
+                        f"{', '.join(sorted(built))}; they must be built alike")
     order = np.argsort(np.concatenate([examples for examples, *_ in done]), kind="stable")
     merged = []
     for k in range(len(done[0][1])):
         parts = [everywhere(*outs[k], len(examples)) for examples, outs, *_ in done]
         shapes = {tuple(p.shape)[1:] for p in parts}
         if len(shapes) > 1:
-            raise VmapError(f"vmap: result {k} has different shapes along different paths: {', '.join(map(str, sorted(shapes)))}; they "
-                            "must be the same")
+            raise VmapError(f"vmap: result {k} has different shapes along different paths: "
+                            f"{', '.join(map(str, sorted(shapes)))}; they must be the same")
         merged.append((take(concat(parts), order, axis=0), True))
     return (merged, *done[0][2:])

@@ -152,7 +152,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto", ha
              chunk_size: int | None = None) -> Callable[..., Any]:
     """The Jacobian by rows (``mode="rev"``), by columns (``"fwd"``), or by whichever is less work (``"auto"``).
 
-    "auto" runs f once, counts the elements of its results and of the arguments, and takes columns where there are fewer of those.
+    "auto" runs f once, counts the elements of its results and of the arguments, and takes columns where there are fewer of those;
+    for arguments of shapes that were there before it knows without that run.
 
     >>> import tensorlite as tl
     >>> tl.func.jacobian(lambda x: tl.stack([x.sum(), x.prod()]))(tl.tensor([2.0, 3.0, 4.0]))
@@ -166,14 +167,19 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto", ha
     if mode != "auto":
         return by_columns if mode == "fwd" else by_rows
 
+    wide: set[Any] = set()   # shapes of arguments for which there were more results than these have elements
+
     @wraps(f)
     def automatic(*args: Any, **kwargs: Any) -> Any:
-        from tensorlite.func._vmap import as_tensors
-        inputs = sum(prod(x.shape) for n in positions_of("jacobian", argnums, args) for x in _tensors(args[n])[0])
+        from tensorlite.func._trees import as_tensors
+        shapes = tuple([tuple(x.shape) for n in positions_of("jacobian", argnums, args) for x in _tensors(args[n])[0]])
+        if shapes in wide:
+            return by_columns(*args, **kwargs)
         of_chosen, primals = _chosen("jacobian", f, argnums, args, kwargs, has_aux)
         out, pullback, *aux = vjp(of_chosen, *primals, has_aux=has_aux)
         outs, rebuild_out = as_tensors("jacobian", out)
-        if sum(prod(o.shape) for o in outs) > inputs:
+        if sum(prod(o.shape) for o in outs) > sum(map(prod, shapes)):
+            wide.add(shapes)
             return by_columns(*args, **kwargs)
         found = _built(_rows(outs, rebuild_out, pullback, primals, chunk_size), rebuild_out, primals, isinstance(argnums, int))
         return (found, aux[0]) if has_aux else found

@@ -11,7 +11,6 @@ from tensorlite.engine.levels import bare, held
 from tensorlite.engine.value import Provided, Value
 from tensorlite.errors import VmapError
 from tensorlite.func._branches import grouped
-from tensorlite.func._trees import as_tensors
 
 
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, randomness: str = "error", branching: str = "error", *,
@@ -19,10 +18,11 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, randomness:
     """``f``, which is written for one example, as a function of a batch: out[i] = f(x[i]) for all i at once.
 
     ``in_axes``: which axis of each argument is the batch (an integer, None for what all share, or a tree of these over the
-    arguments); ``out_axes``: where it goes in the results. Keyword arguments are shared. Inside, f sees the shapes of one example.
+    arguments); ``out_axes``: where it goes in the results. Keyword arguments are shared. Inside, f sees the shapes of one
+    example.
     ``randomness``: what random operations do inside: "error", "different" for each example, or the "same" for all.
-    ``branching``: what ``if``, ``while``, ``int()`` or ``.item()`` of a batched value do: "error", or "group", which runs f once for
-    each path that examples take through it, with exactly those examples that take it.
+    ``branching``: what ``if``, ``while``, ``int()`` or ``.item()`` of a batched value do: "error", or "group", which runs f once
+    for each path that examples take through it, with exactly those examples that take it.
     ``chunk_size``: so many examples at a time, for less memory. ``in_dims``, ``out_dims``: PyTorch's names.
 
     Errors: ``VmapError`` for axes that do not fit or have different lengths, and for branches and random numbers without a mode.
@@ -37,7 +37,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, randomness:
     """
     in_axes = in_axes if in_dims is None else in_dims
     out_axes = out_axes if out_dims is None else out_dims
-    for name, given, known in (("randomness", randomness, ("error", "different", "same")), ("branching", branching, ("error", "group"))):
+    choices = (("randomness", randomness, ("error", "different", "same")), ("branching", branching, ("error", "group")))
+    for name, given, known in choices:
         if given not in known:
             raise VmapError(f"vmap: {name} is {given!r}; expected one of {', '.join(map(repr, known))}")
     if chunk_size is not None and chunk_size < 1:
@@ -52,7 +53,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, randomness:
         def run(part: Callable[[Any], Any], count: int, branches: Any = None) -> Any:
             with BatchLevel(count, randomness, branches) as level:
                 given = [batch(bare(part(x)), level) if m else x for x, m in zip(fronted, mapped)]
-                outs, rebuild_out = as_tensors("vmap", f(*rebuild(given), **kwargs))
+                outs, rebuild_out = _results(f(*rebuild(given), **kwargs))
             return [_whole(o, level) for o in outs], rebuild_out, _tree.structure(rebuild_out(outs))
 
         def whole(part: Callable[[Any], Any], count: int) -> Any:
@@ -62,7 +63,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, randomness:
             outs, rebuild_out, _ = whole(lambda x: x, size)
         else:
             counts = [min(chunk_size, size - i) for i in range(0, size, chunk_size)]
-            outs, rebuild_out = _joined([whole(lambda x, i=k * chunk_size: x[i:i + chunk_size], n) for k, n in enumerate(counts)], counts)   # type: ignore[misc]
+            chunks = [whole(lambda x, i=k * chunk_size: x[i:i + chunk_size], n) for k, n in enumerate(counts)]   # type: ignore[misc]
+            outs, rebuild_out = _joined(chunks, counts)
         return _placed(outs, rebuild_out, out_axes, size)
     return batched
 
@@ -88,8 +90,8 @@ def _fronted(flat: list[Any], axes: list[Any], args: tuple[Any, ...]) -> tuple[l
             continue
         if not isinstance(x, Value):
             if not hasattr(x, "shape"):
-                raise VmapError(f"vmap: in_axes gives leaf {k} of the arguments the axis {axis}, but it is a {type(x).__name__}; give "
-                                "None for what has no axes")
+                raise VmapError(f"vmap: in_axes gives leaf {k} of the arguments the axis {axis}, but it is a {type(x).__name__}; "
+                                "give None for what has no axes")
             x = Provided.asarray(x)
         if not -x.ndim <= axis < x.ndim:
             raise VmapError(f"vmap: in_axes gives leaf {k} of the arguments the axis {axis}, but it has shape {tuple(x.shape)}")
@@ -107,6 +109,16 @@ def _fronted(flat: list[Any], axes: list[Any], args: tuple[Any, ...]) -> tuple[l
     return out, [axis is not None for axis in axes], size
 
 
+def _results(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """The leaves of what the function returned as tensors, and what puts them back."""
+    leaves, rebuild = _tree.flatten(tree)
+    for x in leaves:
+        if not isinstance(x, (Value, bool, int, float, complex)) and not hasattr(x, "__array__"):
+            raise VmapError(f"vmap: the function returned a {type(x).__name__}; expected tensors or numbers, in nested lists, "
+                            "tuples and dicts")
+    return [x if isinstance(x, Value) else Provided.asarray(x) for x in leaves], rebuild
+
+
 def _whole(o: Any, level: int) -> tuple[Any, bool]:
     """A result with its batch axis in front, and whether it has one."""
     mine = isinstance(o, Value) and o.level == level
@@ -118,8 +130,8 @@ def _joined(chunks: list[Any], counts: list[int]) -> Any:
     from tensorlite.ops.manipulation import concat
     built = {how for *_, how in chunks}
     if len(built) > 1:
-        raise VmapError(f"vmap: the function returns differently built results for different chunks: {', '.join(sorted(built))}; they "
-                        "must be built alike")
+        raise VmapError(f"vmap: the function returns differently built results for different chunks: {', '.join(sorted(built))}; "
+                        "they must be built alike")
     outs = []
     for column in zip(*[c[0] for c in chunks]):
         if any(batched for _, batched in column):

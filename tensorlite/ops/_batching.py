@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from tensorlite import _dtypes
-from tensorlite.engine.batching import Args, _shifted, aligned, along, everywhere, looped, moved, rank
+from tensorlite.engine.batching import Args, _shifted, aligned, along, anywhere, everywhere, looped, moved, opened, rank
+from tensorlite.engine.levels import held
 from tensorlite.engine.value import Provided
-from tensorlite.errors import VmapError
+from tensorlite.errors import ShapeError, VmapError
 from tensorlite.ops._index import ALL, ARRAY
 
 Flags = Sequence[bool]
@@ -69,6 +70,9 @@ def matmul(op: Any, args: Args, batched: Flags, options: Options, size: int) -> 
     if batched[0] and not batched[1] and x.ndim == 3 and y.ndim == 2 and not tx:   # one product instead of many
         out = op(Provided.reshape(x, shape=(size * x.shape[1], x.shape[2])), y, **options)
         return Provided.reshape(out, shape=(size, x.shape[1], out.shape[-1]))
+    if batched[1] and not batched[0] and x.ndim == 2 and y.ndim == 3 and y.shape[1 if ty else 2] == 1:   # a matrix times columns
+        rows = Provided.reshape(y, shape=(size, y.shape[2 if ty else 1]))
+        return Provided.reshape(op(rows, x, ty=not tx), shape=(size, x.shape[1 if tx else 0], 1))
     most = max(rank(x, batched[0]), rank(y, batched[1]))
     x, y = aligned(x, batched[0], most), aligned(y, batched[1], most)
     if x.shape[-2 if tx else -1] == 1 and y.shape[-1 if ty else -2] == 1:   # outer products: nothing to sum over
@@ -153,13 +157,13 @@ def _index(what: str, of_x: bool, indices: Args, batched: Flags, spec: tuple[Any
            ndim: int) -> tuple[tuple[Any, ...], tuple[Any, ...], tuple[int, int, int]]:
     """The index of a batch: spec, arrays, and where (first, count, target) the result's axes that the arrays make must move.
 
-    ``of_x``: whether what is indexed has the batch axis (``ndim`` axes without it). NumPy puts the axes that arrays make where the
-    first array stands if the arrays stand together, else in front; a batch of indices is one more array.
+    ``of_x``: whether what is indexed has the batch axis (``ndim`` axes without it). NumPy puts the axes that arrays make where
+    the first array stands if the arrays stand together, else in front; a batch of indices is one more array.
     """
     from tensorlite.ops.indexing import index_array
     if any(b and _is_mask(i) for i, b in zip(indices, batched)):
-        raise VmapError(f"vmap: {what} by a boolean mask that differs along the batch gives results of different lengths; use "
-                        "where(mask, x, 0), or x[mask] = number")
+        raise VmapError(f"vmap: {what} by a boolean mask that differs along the batch, with other entries beside it in the "
+                        "index; use where(mask, ...), or a mask alone")
     if not indices:
         return ((ALL, *spec) if of_x else spec), (), (0, 0, 0)
     places = [p for p, s in enumerate(spec) if s is ARRAY or s.__class__ is int]
@@ -192,23 +196,54 @@ def _shift(x: Any, move: tuple[int, int, int], *, back: bool = False) -> Any:
     return Provided.permute(x, axes=tuple(order))
 
 
-def getitem(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
+def _by_mask(spec: tuple[Any, ...], indices: Args, batched: Flags) -> bool:
+    """Whether an index is one boolean mask that differs along the batch, and nothing else."""
+    return len(indices) == 1 and batched[0] and spec[0] is ARRAY and spec[1:] == (Ellipsis,) and _is_mask(indices[0])
+
+
+def _rows_of(x: Any, mask: Any) -> tuple[Any, Any]:
+    """A batch with the axes that a mask has joined, and the mask with one axis for each example."""
+    axes = mask.ndim
+    return (Provided.reshape(x, shape=(x.shape[0], prod(x.shape[1:axes]), *x.shape[axes:])),
+            Provided.reshape(mask, shape=(mask.shape[0], prod(mask.shape[1:]))))
+
+
+def getitem(op: Any, args: Args, batched: Flags, options: Options, size: int, level: int) -> Any:
+    from tensorlite.ops.reduction import count_nonzero_p
     x, *indices = args
+    if _by_mask(options["spec"], indices, batched[1:]):
+        branches = opened(level).branches
+        if branches is None:
+            raise VmapError(f"vmap: {options.get('op', op.name)} by a boolean mask that differs along the batch gives results of "
+                            "different lengths; use where(mask, x, 0), x[mask] = v, or vmap(f, branching='group'), which splits "
+                            "the batch")
+        rows, mask = _rows_of(everywhere(x, batched[0], size), indices[0])
+        count = int(branches.decide(held(count_nonzero_p(mask, axis=1))._host()))
+        return chosen(rows, mask, count)
     spec, arrays, move = _index(op.name, batched[0], indices, batched[1:], options["spec"], size, rank(x, batched[0]))
     return _shift(op(x, *arrays, **{**options, "spec": spec}), move)
 
 
+getitem.of_level = True   # type: ignore[attr-defined]
+
+
+def chosen(rows: Any, mask: Any, count: int) -> Any:
+    """Of each example's rows, (size, n, ...), those that its mask (size, n) is true for, of which it has ``count`` or more."""
+    from tensorlite.ops.comparison import not_p
+    from tensorlite.ops.indexing import getitem_p, index_array
+    from tensorlite.ops.searching import argsort_p
+    order = getitem_p(argsort_p(not_p(mask), axis=1), spec=(ALL, slice(count), Ellipsis))
+    numbers = index_array(mask, np.arange(mask.shape[0]).reshape(-1, 1))
+    return getitem_p(rows, numbers, order, spec=(ARRAY, ARRAY, Ellipsis))
+
+
 def put(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
-    from tensorlite.ops.elementwise import where_p
     from tensorlite.ops.indexing import getitem_p
     x, v, *indices = args
     ndim = rank(x, batched[0])
-    if len(indices) == 1 and batched[2] and _is_mask(indices[0]) and rank(v, batched[1]) == 0 and options["spec"][0] is ARRAY:
-        mask = indices[0]
-        mask = Provided.reshape(mask, shape=(*mask.shape, *(1,) * (ndim + 1 - mask.ndim)))
-        x = everywhere(x, batched[0], size)
-        return where_p(mask, Provided.cast(aligned(v, batched[1], ndim), dtype=x.dtype) if hasattr(v, "dtype") else v, x)
     x = everywhere(x, batched[0], size)
+    if _by_mask(options["spec"], indices, batched[2:]):
+        return _put_by_mask(x, v, indices[0], batched[1])
     spec, arrays, move = _index(op.name, True, indices, batched[2:], options["spec"], size, ndim)
     if hasattr(v, "shape") and (batched[1] or move[1]):
         part = getitem_p(x, *arrays, spec=spec)
@@ -218,9 +253,42 @@ def put(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any
     return op(x, v, *arrays, **{**options, "spec": spec})
 
 
+def _put_by_mask(x: Any, v: Any, mask: Any, of_v: bool) -> Any:
+    """x[mask] = v: the k-th of the places where an example's mask is true gets the k-th of its values."""
+    from tensorlite.ops.cumulative import cumsum_p
+    from tensorlite.ops.elementwise import cast_p, clip, sub_p, where_p
+    from tensorlite.ops.indexing import getitem_p, index_array
+    size, shape = x.shape[0], tuple(x.shape)
+    rows, mask = _rows_of(x, mask)
+    ndim = rows.ndim - 1
+    if hasattr(v, "dtype"):
+        v = cast_p(v, dtype=x.dtype) if v.dtype != x.dtype else v
+        if rank(v, of_v) > ndim or (rank(v, of_v) == ndim and v.shape[of_v] != 1):
+            v = everywhere(v, of_v, size)
+            _check_counts(mask, v.shape[1])
+            place = clip(sub_p(cumsum_p(cast_p(mask, dtype=_dtypes.int64), axis=1), 1), 0, max(v.shape[1] - 1, 0))
+            numbers = index_array(mask, np.arange(size).reshape(-1, 1))
+            v = getitem_p(v, numbers, place, spec=(ARRAY, ARRAY, Ellipsis)) if v.shape[1] else 0
+        else:
+            v = aligned(v, of_v, ndim)
+    mask = Provided.reshape(mask, shape=(*mask.shape, *(1,) * (ndim - 1)))
+    return Provided.reshape(where_p(mask, v, rows), shape=shape)
+
+
+def _check_counts(mask: Any, count: int) -> None:
+    from tensorlite.ops.comparison import ne_p
+    from tensorlite.ops.reduction import count_nonzero_p
+    if anywhere(ne_p(count_nonzero_p(mask, axis=1), count)):
+        raise ShapeError(f"setitem: the value has {count} elements along its first axis, but in the batch there is a mask that "
+                         "is true for more or fewer places; give each example as many values as its mask picks, or one for all")
+
+
 def put_add(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
+    from tensorlite.ops.indexing import zeros_of_p
     v, *indices = args
     shape = options["shape"]
+    if _by_mask(options["spec"], indices, batched[1:]):   # a mask names no place twice
+        return _put_by_mask(zeros_of_p(v, shape=(size, *shape)), v, indices[0], batched[0])
     spec, arrays, move = _index(op.name, True, indices, batched[1:], options["spec"], size, len(shape))
     v = _shift(everywhere(v, batched[0], size), move, back=True)
     return op(v, *arrays, **{**options, "spec": spec, "shape": (size, *shape)})
@@ -230,6 +298,7 @@ def winners(op: Any, args: Args, batched: Flags, options: Options, size: int) ->
     x, *indices = args
     shape = options["shape"]
     spec, arrays, move = _index(op.name, True, indices, batched[1:], options["spec"], size, len(shape))
+    x = _shift(everywhere(x, batched[0], size), move, back=True)
     return _shift(op(x, *arrays, **{**options, "spec": spec, "shape": (size, *shape)}), move)
 
 
@@ -281,48 +350,140 @@ def bincount(op: Any, args: Args, batched: Flags, options: Options, size: int) -
     return Provided.reshape(out, shape=(size, length))
 
 
-def second_alone(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
-    """What takes any shape for its second argument, and one first argument for all; otherwise one by one."""
-    return looped(op, args, batched, options, size) if batched[0] else op(*args, **options)
+def searchsorted(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
+    """One sorted array takes any shape to look for; a batch of them is merged with what is looked for by one stable sort."""
+    from tensorlite.ops.comparison import lt_p
+    from tensorlite.ops.cumulative import cumsum_p
+    from tensorlite.ops.elementwise import cast_p
+    from tensorlite.ops.indexing import getitem_p
+    from tensorlite.ops.manipulation import concat_p
+    from tensorlite.ops.searching import argsort_p, take_along_axis_p
+    if not batched[0]:
+        return op(*args, **options)
+    table, x = [everywhere(a, b, size) for a, b in zip(args, batched)]
+    flat = Provided.reshape(x, shape=(size, prod(x.shape[1:])))
+    n, m, first = table.shape[1], flat.shape[1], options.get("side", "left") == "left"
+    order = argsort_p(concat_p(*((flat, table) if first else (table, flat)), axis=1), axis=1)   # equals stay in this order
+    of_table = cast_p(lt_p(m - 1, order) if first else lt_p(order, n), dtype=_dtypes.int64)
+    where = getitem_p(argsort_p(order, axis=1), spec=(ALL, slice(0, m) if first else slice(n, n + m), Ellipsis))
+    return Provided.reshape(take_along_axis_p(cumsum_p(of_table, axis=1), where, axis=1), shape=tuple(x.shape))
 
 
-def first_alone(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
-    """What takes any shape for its first argument, and one second argument for all; otherwise one by one."""
-    return looped(op, args, batched, options, size) if batched[1] else op(*args, **options)
+def isin(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
+    """One set takes any shape to look for; of a batch of sets every element is compared with those of its own."""
+    from tensorlite.ops.comparison import eq_p, not_p
+    from tensorlite.ops.reduction import any_p
+    if not batched[1]:
+        return op(*args, **options)
+    x, known = everywhere(args[0], batched[0], size), args[1]
+    known = Provided.reshape(known, shape=(size, *(1,) * (x.ndim - 1), prod(known.shape[1:])))
+    found = any_p(eq_p(Provided.reshape(x, shape=(*x.shape, 1)), known), axis=-1)
+    return not_p(found) if options.get("invert") else found
 
 
 # ---- losses --------------------------------------------------------------------------------------------------------------
 
 def cross_entropy(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
     """All rows of all examples at once; then each example's own sum or mean."""
-    from tensorlite.ops.comparison import ne_p
     from tensorlite.ops.elementwise import cast_p, div_p, mul_p
-    from tensorlite.ops.indexing import take
     from tensorlite.ops.reduction import sum_p
     logits, labels, weight = args
-    if weight is not None and batched[2]:
-        return looped(op, args, batched, options, size)
+    if weight is not None and batched[2] and options.get("label_smoothing"):
+        return looped(op, args, batched, options, size)   # each example's weights stand in a sum over the classes of its own
     logits, labels = everywhere(logits, batched[0], size), everywhere(labels, batched[1], size)
     rows, classes = logits.shape[1:]
     flat, at = Provided.reshape(logits, shape=(size * rows, classes)), Provided.reshape(labels, shape=(size * rows,))
-    reduction = options.get("reduction", "mean")
-    out = op(flat, at, weight, **{**options, "reduction": "none"})
+    # half is summed in float32
+    out = op(flat, at, None if batched[2] else weight, **{**options, "reduction": "none", "wide": True})
     several = isinstance(out, tuple)
     loss, grad = out if several else (out, None)
     loss = Provided.reshape(loss, shape=(size, rows))
     grad = None if grad is None else Provided.reshape(grad, shape=(size, rows, classes))
+    reduction = options.get("reduction", "mean")
+    share = None if reduction != "mean" and not batched[2] else _shares(labels, weight, batched[2], classes, loss.dtype, options)
+    if batched[2]:
+        loss = mul_p(loss, share)
+        grad = None if grad is None else mul_p(grad, cast_p(Provided.reshape(share, shape=(size, rows, 1)), dtype=grad.dtype))
     if reduction != "none":
         loss = sum_p(loss, axis=1)
     if reduction == "mean":
-        kept = ne_p(labels, options["ignore_index"])
-        share = cast_p(kept, dtype=loss.dtype)
-        if weight is not None:
-            from tensorlite.ops.elementwise import where_p
-            share = mul_p(share, cast_p(take(weight, where_p(kept, labels, 0)), dtype=loss.dtype))
         count = sum_p(share, axis=1)
-        loss = div_p(loss, count)
-        grad = None if grad is None else div_p(grad, cast_p(Provided.reshape(count, shape=(size, 1, 1)), dtype=grad.dtype))
+        loss = div_p(loss, _counts(count, float("nan")))   # of nothing: nan, and no warning
+        if grad is not None:
+            grad = div_p(grad, cast_p(Provided.reshape(_counts(count, 1), shape=(size, 1, 1)), dtype=grad.dtype))
+    loss = loss if options.get("wide") or loss.dtype == logits.dtype else cast_p(loss, dtype=logits.dtype)
     return (loss, grad) if several else loss
+
+
+def _shares(labels: Any, weight: Any, of_weight: bool, classes: int, dtype: Any, options: Options) -> Any:
+    """The weight of each row's class, 0 for rows to ignore: what a mean divides by the sum of."""
+    from tensorlite.ops.comparison import ne_p
+    from tensorlite.ops.elementwise import cast_p, mul_p, where_p
+    from tensorlite.ops.indexing import take
+    from tensorlite.ops.searching import take_along_axis_p
+    kept = ne_p(labels, options["ignore_index"])
+    share = cast_p(kept, dtype=dtype)
+    if weight is None or not classes:
+        return share
+    at = where_p(kept, labels, 0)
+    found = take_along_axis_p(weight, cast_p(at, dtype=_dtypes.int64), axis=1) if of_weight else take(weight, at)
+    return mul_p(share, cast_p(found, dtype=dtype))
+
+
+def _counts(count: Any, of_nothing: float) -> Any:
+    """A mean's counts as divisors: ``of_nothing`` where no row counts, whose gradients are 0 as they are."""
+    from tensorlite.ops.comparison import eq_p
+    from tensorlite.ops.elementwise import where_p
+    return where_p(eq_p(count, 0), of_nothing, count)
+
+
+def cross_entropy_terms(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
+    """As in :func:`cross_entropy`."""
+    from tensorlite.ops.elementwise import div_p
+    from tensorlite.ops.reduction import sum_p
+    labels, weight = args
+    if weight is not None and batched[1]:
+        return looped(op, args, batched, options, size)
+    labels, classes = everywhere(labels, batched[0], size), options["classes"]
+    rows = labels.shape[1]
+    a, b = op(Provided.reshape(labels, shape=(size * rows,)), weight, **{**options, "reduction": "none"})
+    a, b = Provided.reshape(a, shape=(size, rows, 1)), Provided.reshape(b, shape=(size, rows, classes))
+    if options["reduction"] == "mean":
+        count = _counts(sum_p(_shares(labels, weight, False, classes, options["dtype"], options), axis=1), 1)
+        count = Provided.reshape(count, shape=(size, 1, 1))
+        a, b = div_p(a, count), div_p(b, count)
+    return a, b
+
+
+# ---- normalisation -------------------------------------------------------------------------------------------------------
+
+def normalize(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
+    """Weight and bias that differ along the batch are applied behind."""
+    from tensorlite.ops.elementwise import add_p, mul_p
+    x, w, b = args
+    apart = batched[1] or batched[2]
+    axes = tuple([a + batched[0] for a in options["axes"]])
+    out, mean, var = op(x, None if apart else w, None if apart else b, **{**options, "axes": axes})
+    ndim = rank(x, batched[0])
+    if apart:
+        out = out if w is None else mul_p(out, aligned(w, batched[1], ndim))
+        out = out if b is None else add_p(out, aligned(b, batched[2], ndim))
+    return out, everywhere(mean, batched[0], size), everywhere(var, batched[0], size)
+
+
+def normalize_grad(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
+    """By x for all examples at once; by weight and bias a sum for each example."""
+    from tensorlite.ops.elementwise import add_p, mul_p, sub_p, sum_to
+    from tensorlite.ops.functions import rsqrt_p
+    w, (g, x, mean, var) = args[2], [everywhere(a, b, size) for k, (a, b) in enumerate(zip(args, batched)) if k != 2]
+    shape, ndim = options["shape"], x.ndim - 1
+    q = g if w is None else mul_p(g, aligned(w, batched[2], ndim))
+    (by_x,) = op(q, x, None, mean, var, **{**options, "axes": tuple([a + 1 for a in options["axes"]]), "shape": None})
+    if shape is None:
+        return (by_x,)
+    wide = (size, *(1,) * (ndim - len(shape)), *shape)
+    xhat = mul_p(sub_p(x, mean), rsqrt_p(add_p(var, options["eps"])))
+    return by_x, *[Provided.reshape(sum_to(a, shape=wide), shape=(size, *shape)) for a in (mul_p(g, xhat), g)]
 
 
 def scale_rows(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
@@ -337,14 +498,16 @@ def scale_rows(op: Any, args: Args, batched: Flags, options: Options, size: int)
 
 def dropout(op: Any, args: Args, batched: Flags, options: Options, size: int, level: int) -> Any:
     """A mask that was drawn for this level's batch is as long as the batch; any other is the same for all of it."""
+    from tensorlite.ops.comparison import ne_p
     from tensorlite.ops.creation import ones_p
-    from tensorlite.ops.elementwise import chain
+    from tensorlite.ops.elementwise import mul_p, where_p
     from tensorlite.ops.indexing import getitem_p
     (x,), levels = args, options.get("levels", ())
     if level in levels:
         rest = tuple([one for one in levels if one != level])
         return op(x, p=options["p"], place=options["place"], **({"levels": rest} if rest else {}))
-    return chain(x, op(ones_p(getitem_p(x, spec=(0, Ellipsis)), dtype=None), **options))
+    factor = op(ones_p(getitem_p(x, spec=(0, Ellipsis)), dtype=None), **options)
+    return where_p(ne_p(factor, 0), mul_p(x, factor), 0)
 
 
 dropout.of_level = True   # type: ignore[attr-defined]

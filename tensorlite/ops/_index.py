@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite import _dtypes, backends
+from tensorlite.engine.batching import in_a_batch
 from tensorlite.engine.value import KIND, RAW, Value, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 
@@ -66,6 +67,8 @@ def _plain_slice(s: slice) -> bool:
 def _bound(bound: Any) -> Any:
     if bound is None:
         return None
+    if isinstance(bound, Value) and bound.level:
+        return operator.index(bound)
     value = raw(bound)
     try:
         return operator.index(value.item() if getattr(value, "ndim", None) == 0 else value)
@@ -77,13 +80,16 @@ def _entry(x: Array, entry: Any) -> Any:
     """One entry that is neither integer, slice, None nor Ellipsis: an integer, or an array that x's operations take."""
     if isinstance(entry, (bool, np.bool_)):
         return index_array(x, np.asarray(entry))
+    if isinstance(entry, (list, tuple)) and any(in_a_batch(e) for e in entry):
+        from tensorlite.ops.manipulation import stack
+        entry = stack([e if isinstance(e, Value) else index_array(x, np.asarray(e)) for e in entry])
     if isinstance(entry, (list, tuple, range)):
         try:
             host = np.asarray([to_host(e) for e in entry])
         except ValueError:
             raise ShapeError(f"getitem: the index {entry!r} is ragged; every row needs the same length") from None
         entry = host.astype(np.int64) if not host.size else host
-    value = raw(entry)
+    value = entry if isinstance(entry, Value) else raw(entry)
     dtype = getattr(value, "dtype", None)
     if dtype is None:
         try:
@@ -96,7 +102,7 @@ def _entry(x: Array, entry: Any) -> Any:
         raise DTypeError(f"getitem: an index array holds integers or booleans, and this has dtype {dtype}; round and "
                          "convert it first, for example with .long()")
     if not value.ndim and kind != "b" and not (isinstance(entry, Value) and entry.level):
-        return int(value)
+        return int(raw(value))
     if isinstance(entry, (np.ndarray, np.generic)):
         return index_array(x, entry)
     return entry

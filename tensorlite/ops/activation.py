@@ -7,8 +7,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tensorlite.engine.batching import pointwise
 from tensorlite import _dtypes
+from tensorlite.engine.batching import pointwise
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import Value
 from tensorlite.errors import DTypeError, ShapeError
@@ -42,6 +42,7 @@ def _by_slope(op: Primitive, slope: Any) -> None:
     """The rule of an activation: one operation on raw arrays, which backends have kernels for; else parts, which have rules."""
     kind = op.name
     _SLOPES[kind] = slope
+    op.batch(pointwise)
     op.jvp(x=lambda t, x: chain(t, slope(x)))
     op.vjp(x=lambda g, x: chain(g, slope(x)) if isinstance(g, Value) or isinstance(x, Value)
            else activation_backward_p(g, x, kind=kind))

@@ -6,7 +6,7 @@ from typing import Any
 from tensorlite import backends
 from tensorlite.engine.batching import pointwise
 from tensorlite.engine.primitive import Primitive, primitive
-from tensorlite.engine.value import raw
+from tensorlite.engine.value import Value, raw
 from tensorlite.ops._names import torch_names
 
 Array = Any
@@ -99,8 +99,12 @@ def isclose(x: Array, y: Array, /, rtol: float = 1e-5, atol: float = 1e-8, equal
 @torch_names
 def allclose(x: Array, y: Array, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether :func:`isclose` holds everywhere, as a Python bool."""
-    close = raw(isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan))
-    return bool(backends.backend_of(close).to_numpy(close).all())
+    close = isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)
+    if isinstance(close, Value) and close.level:
+        from tensorlite.ops.reduction import all_p
+        return bool(all_p(close))
+    array = raw(close)
+    return bool(backends.backend_of(array).to_numpy(array).all())
 
 
 # ---- logic -------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from tensorlite.ops._names import torch_names
 from tensorlite.ops.binary import atan2_p, lift
 from tensorlite.ops.comparison import eq_p, ne_p
 from tensorlite.ops.elementwise import mul_p, neg_p
-from tensorlite.ops.functions import conj_p, cos_p, imag, real, sin_p
+from tensorlite.ops.functions import conj, conj_p, cos_p, imag, real, sin_p
+from tensorlite.ops.manipulation import matrix_transpose
 
 Array = Any
 
@@ -47,7 +48,7 @@ def complex(real: Array, imag: Array, /) -> Array:
 
     >>> import tensorlite as tl
     >>> tl.complex(tl.tensor([1.0, 2.0]), tl.tensor([0.0, -1.0]))
-    tensor([1.+0.j, 2.-1.j])
+    tensor([1.+0.j, 2.-1.j], dtype=complex64)
     """
     real, imag = lift(real, imag)
     _real_only("complex", real=real, imag=imag)
@@ -60,7 +61,7 @@ def polar(abs: Array, angle: Array, /) -> Array:
 
     >>> import tensorlite as tl
     >>> tl.polar(tl.tensor([2.0]), tl.tensor([0.0]))
-    tensor([2.+0.j])
+    tensor([2.+0.j], dtype=complex64)
     """
     abs, angle = lift(abs, angle)
     _real_only("polar", abs=abs, angle=angle)
@@ -95,7 +96,7 @@ view_as_complex_p.batch(leading)
 
 @torch_names
 def view_as_real(x: Array, /) -> Array:
-    """The real and the imaginary part of a complex x side by side, in a last axis of length 2. A view, where the memory allows it.
+    """The real and the imaginary part of a complex x side by side, in a last axis of length 2. A view, where memory allows it.
 
     >>> import tensorlite as tl
     >>> tl.view_as_real(tl.tensor([1 + 2j]))
@@ -115,6 +116,27 @@ def view_as_complex(x: Array, /) -> Array:
         raise ShapeError(f"view_as_complex: x has shape {tuple(x.shape)}; expected a last axis of length 2, for the real and the "
                          "imaginary part")
     return view_as_complex_p(x)
+
+
+# ---- adjoint ---------------------------------------------------------------------------------------------------------------
+
+@torch_names
+def adjoint(x: Array, /) -> Array:
+    """The last two axes exchanged, and complex numbers conjugated.
+
+    >>> import tensorlite as tl
+    >>> tl.adjoint(tl.tensor([[1 + 2j, 3.0]]))
+    tensor([[1.-2.j],
+            [3.-0.j]], dtype=complex64)
+    """
+    return conj(matrix_transpose(x))
+
+
+def hermitian(x: Array, /) -> Array:
+    """The conjugate transpose of a matrix; ``ShapeError`` for what is none (mH transposes the last two axes)."""
+    if x.ndim != 2:
+        raise ShapeError(f"H: the tensor has shape {tuple(x.shape)}; expected a matrix (mH transposes the last two axes)")
+    return adjoint(x)
 
 
 # ---- what is real ------------------------------------------------------------------------------------------------------------
@@ -137,4 +159,4 @@ def is_complex(x: Array, /) -> bool:
     return _dtypes.kind(x.dtype) == "c"
 
 
-__all__ = ["angle", "complex", "is_complex", "iscomplex", "isreal", "polar", "view_as_complex", "view_as_real"]
+__all__ = ["adjoint", "angle", "complex", "is_complex", "iscomplex", "isreal", "polar", "view_as_complex", "view_as_real"]

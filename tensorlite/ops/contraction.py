@@ -239,9 +239,10 @@ def _rows(x: Array) -> Array:
 
 
 def _linear_backward(xp: Any, g: Any, x: Any, w: Any, *, needs: tuple[bool, ...]) -> Any:
-    rows = xp.reshape(g, (-1, g.shape[-1])) if g.ndim != 2 else g
+    n = _product(g.shape[:-1])   # not -1: there may be no columns
+    rows = xp.reshape(g, (n, g.shape[-1])) if g.ndim != 2 else g
     dx = xp.matmul(g, w) if needs[0] else None
-    dw = xp.matmul(xp.matrix_transpose(rows), xp.reshape(x, (-1, x.shape[-1])) if x.ndim != 2 else x) if needs[1] else None
+    dw = xp.matmul(xp.matrix_transpose(rows), xp.reshape(x, (n, x.shape[-1])) if x.ndim != 2 else x) if needs[1] else None
     db = xp.sum(rows, axis=0, dtype=g.dtype) if needs[2] else None
     return tuple([d for d in (dx, dw, db) if d is not None])
 

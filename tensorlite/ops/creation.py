@@ -9,9 +9,9 @@ from tensorlite import _dtypes, backends
 from tensorlite._dtypes import as_dtype, get_default_dtype
 from tensorlite._state import current
 from tensorlite.engine import inplace, memory
-from tensorlite.engine.batching import pointwise
+from tensorlite.engine.batching import in_a_batch, pointwise
 from tensorlite.engine.primitive import primitive
-from tensorlite.engine.value import KIND, RAW, Value, new, provide
+from tensorlite.engine.value import KIND, RAW, Value, new, provide, raw
 from tensorlite.errors import DTypeError, ShapeError
 from tensorlite.ops._names import torch_aliases, torch_names
 
@@ -41,8 +41,8 @@ def _xp(device: str) -> Any:
 def _raw(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
     """A raw array of ``data`` on ``device``: Python floats take the default dtype, arrays keep theirs."""
     dtype = as_dtype(dtype)
-    if isinstance(data, Value):
-        data = data.detach().value
+    if isinstance(data, Value):   # a value that differs along a batch has none to copy, and says so
+        data = data._host() if in_a_batch(data) else raw(data)   # type: ignore[attr-defined]
     known = KIND.get(type(data)) == RAW
     if not known and not isinstance(data, (bool, int, float, complex, list, tuple, range, np.generic)):
         if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
@@ -105,6 +105,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     >>> tl.tensor([1, 2]).dtype
     dtype('int64')
     """
+    if in_a_batch(data):
+        return asarray(data.detach(), dtype=dtype, device=device, copy=True)
     return require(new(_raw(data, dtype, device, True)), requires_grad)
 
 
@@ -340,9 +342,20 @@ def new_tensor(x: Any, data: Any, *, dtype: Any = None, device: Any = None, requ
 
 def new_zeros(x: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """``zeros(*size)`` with the dtype and device of ``x``."""
-    return zeros(*size, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+    out = zeros(*size, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+    return _of_its_transforms(out, x)
+
+
+def _of_its_transforms(out: Any, x: Any) -> Any:
+    """``out`` as a value of the transforms that ``x`` belongs to, so that their values can be written into it."""
+    if not x.level:
+        return out
+    from tensorlite.ops.elementwise import add_p, cast_p
+    from tensorlite.ops.indexing import zeros_of_p
+    return add_p(out, cast_p(zeros_of_p(x, shape=()), dtype=out.dtype))
 
 
 def new_ones(x: Any, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """``ones(*size)`` with the dtype and device of ``x``."""
-    return ones(*size, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+    out = ones(*size, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+    return _of_its_transforms(out, x)

@@ -59,7 +59,8 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool =
         return _dropout_of_part(input, float(p), drawn, batches)
     for one in batches:
         input = batching.lifted(input, one)
-    return dropout_p(input, p=float(p), place=tuple(drawn.place), **({"levels": tuple([one.level for one in batches])} if batches else {}))
+    levels = {"levels": tuple([one.level for one in batches])} if batches else {}
+    return dropout_p(input, p=float(p), place=tuple(drawn.place), **levels)
 
 
 def _dropout_of_part(input: Array, p: float, drawn: batching.Drawn, batches: list[Any]) -> Array:
@@ -67,8 +68,8 @@ def _dropout_of_part(input: Array, p: float, drawn: batching.Drawn, batches: lis
     from tensorlite.ops.elementwise import mul_p, where_p
     bottom = raw(input)
     device = backends.backend_of(bottom).device_of(bottom)
-    kept = new(drawn.chosen(_philox.draw(drawn.place, kind="bernoulli", shape=(*drawn.sizes, *input.shape), dtype="bool", p=1.0 - p,
-                                         device=device)))
+    shape = (*drawn.sizes, *input.shape)
+    kept = new(drawn.chosen(_philox.draw(drawn.place, kind="bernoulli", shape=shape, dtype="bool", p=1.0 - p, device=device)))
     for one in batches:
         kept = batching.batch(kept, one.level)
     return where_p(kept, mul_p(input, 1.0 / (1.0 - p) if p < 1 else 0.0), 0)

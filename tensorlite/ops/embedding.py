@@ -4,13 +4,15 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite import _dtypes, backends
-from tensorlite.engine.batching import leading
+from tensorlite.engine.batching import agreed, leading
 from tensorlite.engine.primitive import Primitive, primitive
+from tensorlite.engine.value import raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.kernels.embedding_grad.reference import embedding_grad as _reference
 from tensorlite.ops import _batching, comparison, manipulation
 from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.elementwise import cast_p, mul_p
+from tensorlite.ops.reduction import max_p
 
 Array = Any
 
@@ -93,8 +95,12 @@ def one_hot(tensor: Array, num_classes: int = -1) -> Array:
     empty = 0 in tensor.shape
     if empty and num_classes < 0:
         raise ShapeError("one_hot: of no classes at all the number cannot be told; give num_classes")
-    low, high = (0, -1) if empty else (int(tensor.min()), int(tensor.max()))
-    classes = high + 1 if num_classes < 0 else num_classes
+    xp = backends.backend_of(raw(tensor)).xp
+    low, high = (0, -1) if empty else (int(xp.min(raw(tensor))), int(xp.max(raw(tensor))))
+    if num_classes >= 0:
+        classes = num_classes
+    else:
+        classes = agreed(max_p(tensor), "one_hot's number of classes is that of the largest class: give num_classes") + 1
     if low < 0 or high >= classes:
         raise OutOfRangeError(f"one_hot: classes reach from {low} to {high}; expected 0 <= class < {classes}")
     return one_hot_p(tensor, classes=classes)

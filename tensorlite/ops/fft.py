@@ -47,9 +47,9 @@ fft_p.vjp(x=lambda g, axes, norm, inverse: fft_p(g, axes=axes, norm=norm, invers
 fft_p.batch(leading)
 
 
-# ---- rfft: of a real array, the first n // 2 + 1 of the n numbers along the last of the axes, which determine the others --------
-# Transposed: x_j = Re sum_k g_k e^(-2 pi i j k / n), over the numbers there are. irfft adds to each of them but the first (and for
-# even n the last) its conjugate, which doubles it.
+# ---- rfft: of a real array, the first n // 2 + 1 of the n numbers along the last axis, which determine the others -----------
+# Transposed: x_j = Re sum_k g_k e^(-2 pi i j k / n), over the numbers there are. irfft adds to each of them but the first (and
+# for even n the last) its conjugate, which doubles it.
 
 def _rfft(xp: Any, x: Any, *, axes: Axes, norm: str) -> Any:
     x = _floating(xp, x)
@@ -60,7 +60,7 @@ def _rfft(xp: Any, x: Any, *, axes: Axes, norm: str) -> Any:
 
 def _check_real(x: Any, axes: Axes = (), norm: str = "") -> None:
     if _dtypes.kind(x.dtype) == "c":
-        raise DTypeError(f"rfft: x has dtype {x.dtype}; expected a real one: fft takes complex arrays, and x.real is the real part")
+        raise DTypeError(f"rfft: x has dtype {x.dtype}; expected a real one (x.real is the real part; fft takes complex ones)")
 
 
 rfft_p: Primitive = primitive("rfft", _rfft, linear_in="x", check=_check_real)
@@ -69,7 +69,7 @@ rfft_p.vjp(x=lambda g, axes, norm, x_shape: irfft_p(scale_inner(conj_p(g), axis=
 rfft_p.batch(leading)
 
 
-# ---- irfft: the real array of n elements along the last of the axes, whose first n // 2 + 1 numbers are x -----------------------
+# ---- irfft: the real array of n elements along the last of the axes, whose first n // 2 + 1 numbers are x -------------------
 
 def _irfft(xp: Any, x: Any, *, n: int, axes: Axes, norm: str) -> Any:
     x = _floating(xp, x)
@@ -86,7 +86,7 @@ irfft_p.vjp(x=lambda g, n, axes, norm: scale_inner(conj_p(rfft_p(g, axes=axes, n
 irfft_p.batch(leading)
 
 
-# ---- scale_inner: the numbers that stand for their conjugates too, times a factor -----------------------------------------------
+# ---- scale_inner: the numbers that stand for their conjugates too, times a factor -------------------------------------------
 
 def _scale_inner(xp: Any, x: Any, *, axis: int, n: int, factor: float) -> Any:
     """``x``, of n // 2 + 1 elements along ``axis``, times ``factor`` except at 0 and (n even) at n / 2."""

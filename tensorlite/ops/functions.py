@@ -19,9 +19,17 @@ LN2, LN10 = math.log(2.0), math.log(10.0)
 
 # ---- sign and size ---------------------------------------------------------------------------------------------------
 
+def _abs_vjp(g: Array, x: Array) -> Array:
+    return chain(g, conj(sign_p(x)))
+
+
+def _abs_jvp(t: Array, x: Array) -> Array:
+    return real(chain(t, conj(sign_p(x))))
+
+
 abs_p = primitive("abs", "abs")
-abs_p.vjp(x=lambda g, x: chain(g, conj(sign_p(x))))
-abs_p.jvp(x=lambda t, x: real(chain(t, conj(sign_p(x)))))
+abs_p.vjp(x=_abs_vjp)
+abs_p.jvp(x=_abs_jvp)
 abs_p.batch(pointwise)
 
 
@@ -36,17 +44,24 @@ def abs(x: Array, /) -> Array:
     return abs_p(x)
 
 
-sign_p: Primitive = primitive("sign", "sign")
-sign_p.vjp(x=lambda g, x, out: mul_p(imag(mul_p(g, out)), _turn(x, out)) if _is_complex(x) else zeros_p(g, dtype=None))
-sign_p.jvp(x=lambda t, x, out: mul_p(imag(mul_p(t, conj(out))), conj(neg_p(_turn(x, out)))) if _is_complex(x)
-           else zeros_p(t, dtype=None))
-sign_p.batch(pointwise)
+def _sign_vjp(g: Array, x: Array, out: Array) -> Array:
+    return mul_p(imag(mul_p(g, out)), _turn(x, out)) if _is_complex(x) else zeros_p(g, dtype=None)
+
+
+def _sign_jvp(t: Array, x: Array, out: Array) -> Array:
+    return mul_p(imag(mul_p(t, conj(out))), conj(neg_p(_turn(x, out)))) if _is_complex(x) else zeros_p(t, dtype=None)
 
 
 def _turn(x: Array, unit: Array) -> Array:
     """i conj(x) / |x|^2: what turns of x and of x / |x| are measured by; 0 at 0."""
     size = abs_p(x)
     return div_p(mul_p(conj(unit), 1j), where_p(eq_p(size, 0), 1, size))
+
+
+sign_p: Primitive = primitive("sign", "sign")
+sign_p.vjp(x=_sign_vjp)
+sign_p.jvp(x=_sign_jvp)
+sign_p.batch(pointwise)
 
 
 @torch_names

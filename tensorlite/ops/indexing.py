@@ -15,10 +15,10 @@ import numpy as np
 from tensorlite import _dtypes, backends
 from tensorlite._state import current
 from tensorlite.engine import inplace, tape
-from tensorlite.engine.batching import shaped
+from tensorlite.engine.batching import anywhere, in_a_batch, shaped
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import KIND, RAW, Provided, Value, new, provide, raw
-from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError, TensorliteError
+from tensorlite.errors import DeviceError, DTypeError, OutOfRangeError, ShapeError, TensorliteError, VmapError
 from tensorlite.ops import _batching
 from tensorlite.ops._index import (
     ALL,
@@ -57,11 +57,26 @@ put_p: Primitive = primitive("put", put_into, linear_in="x v", check=check_put)
 put_p.batch(_batching.put)
 
 
-def _put_v(g: Any, indices: Any, spec: tuple[Any, ...], x_shape: tuple[int, ...]) -> Any:
+def _put_v(g: Any, indices: Any, spec: tuple[Any, ...], x_shape: tuple[int, ...], v_shape: tuple[int, ...]) -> Any:
+    if current().batches and len(indices) == 1 and spec == (ARRAY, Ellipsis) and _dtypes.kind(indices[0].dtype) == "b":
+        return _put_v_by_mask(g, indices[0], v_shape)
     g = getitem_p(g, *indices, spec=spec)
     if any(_dtypes.kind(i.dtype) != "b" for i in indices):   # where an element was written twice, only the last value counts
         g = where_p(winners_p(g, *indices, spec=spec, shape=x_shape), g, 0)
     return g
+
+
+def _put_v_by_mask(g: Any, mask: Any, v_shape: tuple[int, ...]) -> Any:
+    """The same inside of vmap, where masks may differ: the number of places is known from v's shape, or it does not matter."""
+    from tensorlite.ops.manipulation import reshape_p
+    rest = tuple(g.shape)[mask.ndim:]
+    rows, mask = reshape_p(g, shape=(prod(mask.shape), *rest)), reshape_p(mask, shape=(prod(mask.shape),))
+    if len(v_shape) <= len(rest) or v_shape[-len(rest) - 1] == 1:   # one value for all places: a sum over them
+        return where_p(reshape_p(mask, shape=(*mask.shape, *[1] * len(rest))), rows, 0)
+    from tensorlite.ops.comparison import not_p
+    from tensorlite.ops.searching import argsort_p
+    order = argsort_p(not_p(mask), axis=0)
+    return take(rows, getitem_p(order, spec=(slice(v_shape[-len(rest) - 1]), Ellipsis)), axis=0)
 
 
 put_p.vjp(x=lambda g, indices, spec: put_p(g, 0, *indices, spec=spec), v=_put_v)
@@ -188,8 +203,8 @@ def _fits(op: str, x: Any, value: Any) -> Any:
     dtype = getattr(value, "dtype", None)
     if (value.__class__ is complex or (dtype is not None and dtype != x.dtype and _dtypes.kind(dtype) == "c")) \
             and _dtypes.kind(x.dtype) != "c":
-        raise DTypeError(f"{op}: the values are complex, and x has dtype {x.dtype}, which holds no imaginary parts; convert x first, "
-                         "or write .real")
+        raise DTypeError(f"{op}: the values are complex, and x has dtype {x.dtype}, which holds no imaginary parts; convert x "
+                         "first, or write .real")
     return value
 
 
@@ -340,14 +355,16 @@ def index_add(x: Array, axis: int, index: Any, src: Array, *, alpha: float = 1) 
 def index_copy(x: Array, axis: int, index: Any, src: Array) -> Array:
     """A copy of x with x[index[i]] replaced by src[i] along ``axis``."""
     index = _indices("index_copy", x, index)
-    return put_p(x, _fits("index_copy", x, src), index, spec=(*[ALL] * _axis("index_copy", x, axis), ARRAY, Ellipsis), op="index_copy")
+    _fits("index_copy", x, src)
+    return put_p(x, src, index, spec=(*[ALL] * _axis("index_copy", x, axis), ARRAY, Ellipsis), op="index_copy")
 
 
 @torch_names
 def index_fill(x: Array, axis: int, index: Any, value: Any) -> Array:
     """A copy of x with x[index[i]] along ``axis`` filled with ``value``."""
     index = _indices("index_fill", x, index)
-    return put_p(x, _fits("index_fill", x, value), index, spec=(*[ALL] * _axis("index_fill", x, axis), ARRAY, Ellipsis), op="index_fill")
+    _fits("index_fill", x, value)
+    return put_p(x, value, index, spec=(*[ALL] * _axis("index_fill", x, axis), ARRAY, Ellipsis), op="index_fill")
 
 
 @torch_names
@@ -357,7 +374,12 @@ def index_put(x: Array, indices: tuple[Any, ...], values: Any, accumulate: bool 
     _fits("index_put", x, values)
     if not accumulate:
         return put_p(x, values, *arrays, spec=spec, op="index_put")
-    part = np.broadcast_to(np.zeros(()), tuple(x.shape))[fill(spec, [np.asarray(to_host(new(raw(a)))) for a in arrays])].shape
+    if any(in_a_batch(a) and _dtypes.kind(a.dtype) == "b" for a in arrays):
+        raise VmapError("vmap: index_put with accumulate=True by a boolean mask that differs along the batch takes values of "
+                        "different numbers; add where(mask, value, 0)")
+    hosts = [np.asarray(to_host(new(raw(a)))) if _dtypes.kind(a.dtype) == "b" else np.zeros(tuple(a.shape), np.int64)
+             for a in arrays]
+    part = np.broadcast_to(np.zeros(()), tuple(x.shape))[fill(spec, hosts)].shape
     values = cast_p(values if hasattr(values, "shape") else index_array(x, np.asarray(values)), dtype=x.dtype)
     return add_p(x, put_add_p(expand(values, shape=part), *arrays, spec=spec, shape=tuple(x.shape), op="index_put"))
 
@@ -388,7 +410,25 @@ def masked_scatter(x: Array, mask: Array, source: Array, /) -> Array:
     mask = _indices("masked_scatter", x, mask, kinds="b")
     if tuple(mask.shape) != tuple(x.shape):
         mask = expand(mask, shape=tuple(x.shape))
-    count = int(raw(mask).sum()) if hasattr(raw(mask), "sum") else int(np.asarray(raw(mask)).sum())
     from tensorlite.ops.manipulation import reshape_p
     flat = reshape_p(_fits("masked_scatter", x, source), shape=(prod(source.shape),))
+    if in_a_batch(mask):
+        return _masked_scatter_in_a_batch(x, mask, flat)
+    count = int(raw(mask).sum()) if hasattr(raw(mask), "sum") else int(np.asarray(raw(mask)).sum())
     return put_p(x, getitem_p(flat, spec=(slice(count), Ellipsis)), mask, spec=(ARRAY, Ellipsis), op="masked_scatter")
+
+
+def _masked_scatter_in_a_batch(x: Array, mask: Array, flat: Array) -> Array:
+    """The same with masks that differ along a batch: each place takes the element that the mask's running count names."""
+    from tensorlite.ops.cumulative import cumsum_p
+    from tensorlite.ops.elementwise import clip, sub_p
+    from tensorlite.ops.manipulation import reshape_p
+    count = cumsum_p(cast_p(reshape_p(mask, shape=(prod(mask.shape),)), dtype=_dtypes.int64), axis=0)
+    available = flat.shape[0]
+    if anywhere(count > available):
+        raise ShapeError(f"masked_scatter: source has {available} elements, but in the batch there is a mask that is true for "
+                         "more places; give as many as the fullest mask needs")
+    if not available:
+        return x
+    picked = cast_p(take(flat, clip(sub_p(count, 1), 0, available - 1)), dtype=x.dtype)
+    return where_p(mask, reshape_p(picked, shape=tuple(mask.shape)), x)

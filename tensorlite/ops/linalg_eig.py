@@ -101,7 +101,7 @@ def eig(x: Array, /) -> EigResult:
 
     >>> import tensorlite as tl
     >>> tl.linalg.eig(tl.tensor([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues
-    tensor([0.+1.j, 0.-1.j])
+    tensor([0.+1.j, 0.-1.j], dtype=complex64)
     """
     return EigResult(*eig_p(matrices("eig", x, square=True)))
 
@@ -112,7 +112,7 @@ def eigvals(x: Array, /) -> Array:
 
     >>> import tensorlite as tl
     >>> tl.linalg.eigvals(tl.tensor([[0.0, 1.0], [-1.0, 0.0]]))
-    tensor([0.+1.j, 0.-1.j])
+    tensor([0.+1.j, 0.-1.j], dtype=complex64)
     """
     x = matrices("eigvals", x, square=True)
     return eig_p(x)[0] if differentiated(x) else eigvals_p(x)

@@ -135,7 +135,7 @@ def matrix_power(x: Array, n: int, /) -> Array:
     tensor([[1., 5.],
             [0., 1.]])
     """
-    matrices("matrix_power", x, square=True)
+    x = matrices("matrix_power", x, square=True)
     if not hasattr(n, "__index__"):
         raise DTypeError(f"matrix_power: n = {n!r}; expected an integer")
     n = n.__index__()

@@ -1,15 +1,16 @@
 """What the rules of eigenvectors and singular vectors share: quotients without poles, and the choices no derivative depends on.
 
 Eigenvectors are determined up to their phases, and those of a repeated eigenvalue up to a rotation among themselves. A loss that
-does not depend on that choice has a derivative, though 1 / (w_j - w_i) has none. Two values count as repeated if they differ by
-at most eps^(3/4) times the largest (1.8e-12 in float64, 6.4e-6 in float32): rounding puts repeated values a few eps apart, and
-any closer the quotient would keep fewer digits than its limit.
+does not depend on that choice has a derivative, though 1 / (w_j - w_i) has none. Two values count as repeated if they differ by at
+most eps^(3/4) times the largest (1.8e-12 in float64, 6.4e-6 in float32): rounding puts repeated values a few eps apart, and any
+closer the quotient would keep fewer digits than its limit.
 
 Let V' be the cotangent of V, and C the block of V^H V' that belongs to a repeated value w. The skew part of C is what depends on
-the choice of vectors: where it does not vanish there is no derivative, and ``GaugeWarning`` says so. In functions of matrices,
-V f(W) V^H, the Hermitian part of C is f(w) B, and the cotangent of the block, of which the values' cotangents are the diagonal,
-is f'(w) B. ``repeated`` finds f'/f from the diagonals; so the rule is exact for such functions at repeated values too. Where the
-diagonals are not proportional or leave f'/f open, it warns.
+the choice of vectors: where it does not vanish there is no derivative, and ``GaugeWarning`` says so. For a function of the matrix,
+V f(W) V^H, the Hermitian part of C is f(w) B, and the cotangent of the block is f'(w) B, of which the values' cotangents are the
+diagonal. ``repeated`` finds f'/f from the two diagonals, up to a multiple of the identity, which a function of the values
+alone may add. So the rule is exact for one such function at repeated values too. ``GaugeWarning`` says where the diagonals are not
+proportional, or leave f'/f open because they are constant (then it is their quotient).
 
 From a device that works asynchronously (CUDA) nothing is read: there the rules are the same, without the warnings.
 """
@@ -29,7 +30,6 @@ from tensorlite.engine.value import raw
 from tensorlite.errors import GaugeWarning
 from tensorlite.ops import manipulation
 from tensorlite.ops.contraction import matmul_p
-from tensorlite.ops.creation import zeros_p
 from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p
 from tensorlite.ops.functions import abs_p, conj
 from tensorlite.ops.rearrange import diag_embed, diagonal_p
@@ -201,10 +201,13 @@ def _repeated(xp: Any, w: Any, herm: Any, g: Any) -> Any:
     def within(x: Any) -> Any:
         return xp.squeeze(block @ xp.expand_dims(x, axis=-1), axis=-1)
     count = xp.sum(block, axis=-1)
-    dg, dc = g - within(g) / count, c - within(c) / count
+    mean_g, mean_c = within(g) / count, within(c) / count
+    dg, dc = g - mean_g, c - mean_c
     spread = within(dc * dc)
-    known = spread > float(xp.finfo(w.dtype).eps) * within(xp.sum(block * size * size, axis=-1))
-    rate = xp.where(known, within(dg * dc), xp.zeros_like(spread)) / xp.where(known, spread, xp.ones_like(spread))
+    least = float(xp.finfo(w.dtype).eps) * within(xp.sum(block * size * size, axis=-1))
+    known, guessed = spread > least, mean_c * mean_c > least
+    top = xp.where(known, within(dg * dc), xp.where(guessed, mean_g, xp.zeros_like(spread)))
+    rate = top / xp.where(known, spread, xp.where(guessed, mean_c, xp.ones_like(spread)))
     known = xp.astype(known, w.dtype)
     return near * xp.expand_dims(rate, axis=-1), dg - rate * dc, near * size * xp.expand_dims(1 - known, axis=-1)
 
@@ -223,16 +226,15 @@ def synchronous(x: Array) -> bool:
     return not backends.backend_of(raw(x)).asynchronous
 
 
-def block_of(w: Array, herm: Array, g: Array | None, what: str) -> Array | None:
-    """The cotangent within blocks of repeated values w, but for the diagonal: see the top of the module. None where there are
-    none."""
-    g = zeros_p(w, dtype=None) if g is None else g
+def block_of(w: Array, herm: Array, g: Array, what: str) -> Array:
+    """The cotangent within blocks of repeated values w, but for the diagonal: see the top of the module. g is the values'; where
+    they have none the loss depends on the vectors alone, and there is nothing to add."""
     rate, odd, open_ = repeated_p(w, herm, g)
     if synchronous(w):
         expect_zero(odd, g, f"{what}: the loss treats equal values differently, and not as a function of the matrix does; at "
                     "repeated values its derivative is known only in part")
-        expect_zero(open_, herm, f"{what}: at these repeated values the derivative of the loss cannot be told from the gradients "
-                    "of values and vectors; what it says about the block of repeated values is missing")
+        expect_zero(open_, herm, f"{what}: at these repeated values the gradients of values and vectors leave open what the loss "
+                    "does with the values; it is taken for a function of the matrix alone")
     return mul_p(rate, herm)
 
 

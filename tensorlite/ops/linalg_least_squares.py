@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from tensorlite.engine.batching import aligned, everywhere, leading
 from tensorlite.engine.primitive import Primitive, primitive
+from tensorlite.engine.value import Provided
 from tensorlite.errors import DTypeError, LinAlgError
 from tensorlite.ops import manipulation
 from tensorlite.ops._linalg_checks import matrices
@@ -292,7 +293,9 @@ def _lstsq_jvp(ts: Any, a: Any, b: Any, out: Any, rtol: float) -> Any:
 def _lstsq_batch(op: Any, args: Any, batched: Any, options: Any, size: int) -> Any:
     """Every result has the batch axis, also those that depend on a alone."""
     (a, b), most = args, max(x.ndim - y for x, y in zip(args, batched))
-    return op(everywhere(aligned(a, batched[0], most), batched[0], size), aligned(b, batched[1], most), **options)
+    own = tuple(a.shape[batched[0]:-2])
+    x, rank, s = op(everywhere(aligned(a, batched[0], most), batched[0], size), aligned(b, batched[1], most), **options)
+    return x, Provided.reshape(rank, shape=(size, *own)), Provided.reshape(s, shape=(size, *own, s.shape[-1]))
 
 
 lstsq_p: Primitive = primitive("lstsq", _lstsq, outputs=3, check=_check_lstsq)

@@ -106,7 +106,7 @@ def with_columns(op: str, a: Array, b: Array) -> tuple[Array, bool]:
         if b.shape[0] != a.shape[-2]:
             raise ShapeError(f"{op}: a has shape {tuple(a.shape)} and b has shape {tuple(b.shape)}; expected b of length "
                              f"{a.shape[-2]}")
-        return manipulation.expand_dims(b, -1), True
+        return matrices(op, manipulation.expand_dims(b, -1), name="b"), True
     return matrices(op, b, name="b"), False
 
 

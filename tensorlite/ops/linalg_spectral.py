@@ -87,7 +87,7 @@ def _eigh_vjp(g: Any, needs: Any, out: Any) -> Any:
         if is_complex(v):
             expect_zero(imag(diagonal(c)), c, _EIGH)
         expect_zero(mul_p(near, turn), c, _EIGH)
-    if not synchronous(w) or any_nonzero(near):
+    if gw is not None and (not synchronous(w) or any_nonzero(near)):
         p = total(p, block_of(w, hermitian(c), gw, "eigh"))
     if gw is not None:
         p = add_p(p, on_diagonal(gw))
@@ -151,7 +151,7 @@ def eigh(x: Array, /, *, UPLO: str | None = None) -> EighResult:
     functions of the matrix, V f(w) V^H, for symmetric functions of the eigenvalues and for projectors on the eigenspaces;
     otherwise ``GaugeWarning`` says what is missing (see docs/linalg.md).
 
-    Errors: ``ShapeError`` for what is not square, ``LinAlgError`` where there is no convergence (nan).
+    Errors: ``ShapeError`` for what is not square, ``LinAlgError`` where there is no convergence (nan may give nan or this).
 
     >>> import tensorlite as tl
     >>> w, v = tl.linalg.eigh(tl.tensor([[2.0, 1.0], [1.0, 2.0]]))
@@ -226,7 +226,7 @@ def _svd_vjp(g: Any, needs: Any, x: Any, out: Any) -> Any:
     apart = total(turn_u, None if turn_v is None else neg_p(turn_v))
     p = add_p(mul_p(together, inverse_gaps_p(s)), mul_p(apart, inverse_sums_p(s, tolerance=tolerance)))
     near = repeats_p(s)
-    if not synchronous(s) or any_nonzero(near):
+    if gs is not None and (not synchronous(s) or any_nonzero(near)):
         p = total(p, block_of(s, hermitian(total(cu, cv)), gs, "svd"))
     left, right = (None if bar is None or rows == k else sub_p(bar, dot(vectors, c))
                    for bar, vectors, c, rows in ((ubar, u, cu, m), (vbar, v, cv, n)))
@@ -324,10 +324,10 @@ def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
     >>> import tensorlite as tl
     >>> x = tl.tensor([[3.0, 0.0], [0.0, 3.0]], requires_grad=True)   # a singular value twice
     >>> u, s, vh = tl.linalg.svd(x)
-    >>> (u @ vh).sum().backward()   # the orthogonal factor, which PyTorch and JAX have no gradient for here
+    >>> (((u * s) @ vh) ** 2).sum().backward()   # which is the sum of x^2
     >>> x.grad
-    tensor([[0., 0.],
-            [0., 0.]])
+    tensor([[6., 0.],
+            [0., 6.]])
     """
     return SVDResult(*svd_p(matrices("svd", x), full=bool(full_matrices)))
 

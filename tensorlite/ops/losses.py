@@ -3,22 +3,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensorlite import _dtypes
+import numpy as np
+
+from tensorlite import _dtypes, backends
 from tensorlite._state import current
+from tensorlite.engine.batching import anywhere
 from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import EVERYDAY, KIND, Value, raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.kernels.softmax_cross_entropy.reference import softmax_cross_entropy as _reference
 from tensorlite.ops import _batching, manipulation
 from tensorlite.ops._names import torch_names
-from tensorlite.ops.comparison import logical_and
+from tensorlite.ops.comparison import logical_and, logical_not
 from tensorlite.ops.elementwise import add_p, cast_p, chain, div_p, mul_p, neg_p, sub_p, where
 from tensorlite.ops.functions import abs as _abs
 from tensorlite.ops.functions import log, square
 from tensorlite.ops.indexing import take
-from tensorlite.ops.reduction import all, any, mean, sum_p
+from tensorlite.ops.reduction import mean, sum_p
 from tensorlite.ops.reduction import sum as _sum
-from tensorlite.ops.searching import argmax, take_along_axis
+from tensorlite.ops.searching import take_along_axis
 from tensorlite.ops.softmax import log_softmax
 
 Array = Any
@@ -98,6 +101,7 @@ def _terms(xp: Any, labels: Any, weight: Any, *, classes: int, dtype: Any, ignor
 
 
 terms_p = primitive("cross_entropy_terms", _terms, outputs=2, discrete=True)
+terms_p.batch(_batching.cross_entropy_terms)
 
 
 def _softmax_cross_entropy_rule(g: Any, out: Any, labels: Any, weight: Any, options: dict[str, Any]) -> Any:
@@ -212,9 +216,10 @@ def nll_loss(input: Array, target: Array, weight: Array | None = None, *, ignore
     classes = rows.shape[1]
     kept = labels != ignore_index
     bad = logical_and(kept, (labels < 0) | (labels >= classes))
-    if bool(raw(any(bad))):
-        position = int(raw(argmax(cast_p(bad, dtype=_dtypes.int64))))
-        raise OutOfRangeError(f"nll_loss: target[{position}] is {int(labels[position])}, but there are {classes} classes "
+    if anywhere(bad):
+        flags, values = [backends.backend_of(a).to_numpy(a) for a in (raw(bad), raw(labels))]
+        position = [int(k) for k in np.argwhere(flags)[0]]   # inside of vmap with the example's number in front
+        raise OutOfRangeError(f"nll_loss: target{position} is {values[tuple(position)]}, but there are {classes} classes "
                               f"(0 <= target < {classes})")
     at = where(kept, labels, mul_p(labels, 0))
     picked = manipulation.squeeze(take_along_axis(rows, manipulation.expand_dims(at, 1), axis=1), 1)
@@ -284,7 +289,7 @@ def binary_cross_entropy(input: Array, target: Array, weight: Array | None = Non
     """-(t log p + (1 - t) log(1 - p)), averaged, with the logarithms cut off at -100 as in PyTorch. input: probabilities 0..1."""
     from tensorlite.ops.elementwise import maximum
     _same_shape("binary_cross_entropy", input, target)
-    if not bool(raw(all(logical_and(input >= 0, input <= 1)))):
+    if anywhere(logical_not(logical_and(input >= 0, input <= 1))):
         raise OutOfRangeError("binary_cross_entropy: input holds values outside 0..1; give probabilities, or logits to "
                               "binary_cross_entropy_with_logits")
     loss = neg_p(add_p(mul_p(target, maximum(log(input), -100.0)),

@@ -17,7 +17,6 @@ from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
 from tensorlite.ops import _batching
 from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.elementwise import cast, expand
-from tensorlite.ops.functions import conj
 from tensorlite.ops.indexing import getitem_p, zeros_of_p
 
 Array = Any
@@ -202,17 +201,6 @@ def matrix_transpose(x: Array, /) -> Array:
         raise ShapeError(f"matrix_transpose: expected at least 2 axes, got shape {tuple(x.shape)}")
     return permute_p(x, axes=(1, 0) if ndim == 2 else (*range(ndim - 2), ndim - 1, ndim - 2))
 
-
-@torch_names
-def adjoint(x: Array, /) -> Array:
-    """The last two axes exchanged, and complex numbers conjugated.
-
-    >>> import tensorlite as tl
-    >>> tl.adjoint(tl.tensor([[1 + 2j, 3.0]]))
-    tensor([[1.-2.j],
-            [3.-0.j]])
-    """
-    return conj(matrix_transpose(x))
 
 
 @torch_names

@@ -4,11 +4,12 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.engine import inplace
+from tensorlite.engine.batching import in_a_batch
 from tensorlite.engine.primitive import primitive
 from tensorlite.engine.value import Value, raw, wrap
-from tensorlite.errors import DTypeError, ShapeError
+from tensorlite.errors import DTypeError, ShapeError, VmapError
 from tensorlite.kernels import _normalization as _reference
-from tensorlite.ops import manipulation
+from tensorlite.ops import _batching, manipulation
 from tensorlite.ops._axes import count_along
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p, sum_to
@@ -31,6 +32,7 @@ def _normalize_rule(g: Any, needs: Any, x: Any, w: Any, hidden: Any, axes: Axes,
 # (x - mean) / sqrt(var + eps) w + b, and beside it x's mean and variance over the axes, kept; b only where there is a w.
 # No gradient flows to the moments: the rules differentiate through them, so one operation's backward is all there is to run.
 normalize_p = primitive("normalize", _reference.normalize, outputs=3, visible=1)
+normalize_p.batch(_batching.normalize)
 normalize_p.vjp_all(_normalize_rule)
 normalize_with_moments_p: Any = normalize_p.full   # the same, the moments being results too
 
@@ -83,6 +85,7 @@ def _from_moments(d: Any, rstd: Any, to_xhat: Any, to_rstd: Any, axes: Axes, n: 
 
 
 normalize_grad_p = primitive("normalize_grad", _reference.normalize_grad, outputs=0)
+normalize_grad_p.batch(_batching.normalize_grad)
 normalize_grad_p.vjp_all(_normalize_grad_rule)
 
 
@@ -164,7 +167,7 @@ def _channels(a: Array, ndim: int) -> Array:
 
 
 def batch_norm_by_batch(input: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Any, Any]:
-    """Batch norm by the batch's own statistics; and these, raw, their axes kept: mean and biased variance."""
+    """Batch norm by the batch's own statistics; and these, their axes kept: mean and biased variance."""
     n = input.ndim
     axes = (0, *range(2, n))
     if count_along(tuple(input.shape), axes) < 2:
@@ -173,14 +176,18 @@ def batch_norm_by_batch(input: Array, weight: Array | None, bias: Array | None, 
     w, b = _channels(weight, n), _channels(bias, n)
     alone = w is None and b is not None
     out, mean, var = normalize_with_moments_p(input, w, None if alone else b, axes=axes, eps=eps, center=True)
-    return add_p(out, b) if alone else out, raw(mean), raw(var)
+    return add_p(out, b) if alone else out, mean, var
 
 
 def follow_batch(mean: Any, var: Any, running_mean: Any, running_var: Any, counter: Any, momentum: float | None, n: int) -> None:
-    """Move running statistics towards the raw moments of a batch of ``n`` values per channel, and count it.
+    """Move running statistics towards the moments of a batch of ``n`` values per channel, and count it.
 
     The variance kept is the unbiased one. ``momentum`` None: the mean of all batches, by the counter.
     """
+    if any(in_a_batch(a) for a in (mean, var, running_mean, running_var, counter)):
+        raise VmapError("vmap: batch_norm's running statistics would have to follow a batch of batches, each with statistics of "
+                        "its own; use eval(), track_running_stats=False (running_mean=None), or LayerNorm or GroupNorm")
+    mean, var = raw(mean), raw(var)
     held = [None if a is None else raw(a) for a in (running_mean, running_var, counter)]
     running_moments_p(mean, var, *held, momentum=momentum, correction=n / (n - 1))
     inplace.wrote([a for a in held if a is not None], "batch_norm")

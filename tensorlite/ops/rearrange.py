@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.engine.batching import along, leading
+from tensorlite.engine.batching import along, in_a_batch, leading
 from tensorlite.engine.primitive import primitive
-from tensorlite.errors import DTypeError, ShapeError
+from tensorlite.errors import DTypeError, ShapeError, VmapError
 from tensorlite.ops import _batching
 from tensorlite.ops._index import to_host
 from tensorlite.ops._names import torch_names
@@ -125,6 +125,9 @@ def repeat(x: Array, repeats: Any, /, axis: int | None = None) -> Array:
     if axis is None:
         x, axis = reshape_p(x, shape=(prod(x.shape),)), 0
     axis = axis_of("repeat", axis, x.ndim)
+    if in_a_batch(repeats):
+        raise VmapError("vmap: repeat by numbers that differ along the batch gives results of different lengths; use take with "
+                        "indices of one length, or repeat outside of vmap")
     counts = np.asarray(to_host(repeats))
     if counts.dtype.kind not in "iu" or (counts.size and counts.min() < 0):
         raise ShapeError(f"repeat: repeats are integers of at least 0, got {repeats!r}")

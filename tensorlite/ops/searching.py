@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tensorlite.engine.batching import along, data_dependent
+from tensorlite.engine.batching import agreed, along, data_dependent
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import raw
 from tensorlite.errors import DTypeError, OutOfRangeError, ShapeError
@@ -130,7 +130,7 @@ def argwhere(x: Array, /) -> Array:
 # ---- searchsorted ------------------------------------------------------------------------------------------------------
 
 searchsorted_p = primitive("searchsorted", lambda xp, x1, x2, *, side="left": xp.searchsorted(x1, x2, side=side), discrete=True)
-searchsorted_p.batch(_batching.second_alone)
+searchsorted_p.batch(_batching.searchsorted)
 
 
 @torch_aliases(sorted_sequence="x1", input="x2")
@@ -263,13 +263,15 @@ def bincount(x: Array, /, weights: Array | None = None, minlength: int = 0) -> A
     """
     if x.ndim != 1 or str(x.dtype).rpartition(".")[2][:3] not in ("int", "uin"):
         raise ShapeError(f"bincount: x has shape {tuple(x.shape)} and dtype {x.dtype}; expected one axis of integers")
-    below = raw(x)
     size = minlength
     if x.shape[0]:
+        from tensorlite.ops.elementwise import add_p, maximum
         from tensorlite.ops.reduction import max_p, min_p
+        below = raw(x)
         if int(min_p(below)) < 0:
             raise OutOfRangeError(f"bincount: x has the negative number {int(min_p(below))}; expected 0 and above")
-        size = max(size, int(max_p(below)) + 1)
+        size = agreed(maximum(add_p(max_p(x), 1), minlength),
+                      "bincount's length depends on the largest number: give a minlength above it")
     if weights is None:
         return bincount_p(x, size=size)
     if tuple(weights.shape) != tuple(x.shape):

@@ -97,7 +97,7 @@ def _isin(xp: Any, x1: Any, x2: Any, *, invert: bool = False) -> Any:
 
 
 isin_p = primitive("isin", _isin, discrete=True)
-isin_p.batch(_batching.first_alone)
+isin_p.batch(_batching.isin)
 
 
 @torch_aliases(elements="x1", test_elements="x2")

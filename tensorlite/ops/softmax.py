@@ -23,7 +23,7 @@ def _shifted(xp: Any, x: Any, axis: Any) -> tuple[Any, Any]:
     """x - max, and the max; where that is not finite, 0 is subtracted instead: -inf - -inf would be nan."""
     x = floating(xp, x)
     if 0 in x.shape:   # there is no max of nothing
-        return x, xp.zeros(kept_shape(x.shape, axis), dtype=xp.real(x).dtype if xp.isdtype(x.dtype, "complex floating") else x.dtype)
+        return x, xp.zeros(kept_shape(x.shape, axis), dtype=x.dtype)
     top = xp.max(xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x, axis=axis, keepdims=True)
     top = xp.where(xp.isinf(top), xp.zeros_like(top), top)
     return x - top, top

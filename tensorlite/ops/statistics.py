@@ -62,6 +62,7 @@ def _flatten_axes(xp: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
 
 
 flatten_axes_p = primitive("flatten_axes", _flatten_axes, linear_in="x")
+flatten_axes_p.batch(along("axis"))
 flatten_axes_p.vjp(x=lambda g, axis, x_shape: restore_axes_p(g, axis=axis, shape=x_shape))
 
 

@@ -72,8 +72,8 @@ class _Pack:
         return self.plan.counts()
 
 
-# A complex parameter is updated as its real and imaginary parts: a kernel, and Adam's mean of squares, sees pairs of real numbers.
-# Its gradient is dL/dx - i dL/dy (docs/complex.md), so it is the conjugate that points uphill.
+# A complex parameter is updated as its real and imaginary parts: a kernel, and Adam's mean of squares, sees real numbers. Its
+# gradient is dL/dx - i dL/dy (docs/complex.md), so it is the conjugate that points uphill.
 
 def _parts(array: Any) -> Any:
     """The array itself if it is real, a view of its real and imaginary parts if it is complex."""

@@ -9,7 +9,7 @@ import numpy as np
 from tensorlite import backends as known
 from tensorlite._tree import flatten
 from tensorlite.errors import DeviceError, DTypeError
-from tensorlite.testing._checks import CHECKS, NotApplicable, Wrong
+from tensorlite.testing._checks import CHECKS, TOLERANCE, NotApplicable, Refused, Wrong
 from tensorlite.testing._problem import is_array
 from tensorlite.testing._report import FAILED, NONE, OK, CertifyError, Line, Report
 from tensorlite.testing._subject import Subject
@@ -19,23 +19,24 @@ __all__ = ["CertifyError", "Report", "certify"]
 
 def certify(op: Callable[..., Any], samples: Iterable[Any], backends: str | Sequence[str] = "all", *,
             reference: Callable[..., Any] | None = None, argnums: Sequence[int] | None = None, rtol: float = 1e-12,
-            skip: Mapping[str, str] | None = None, name: str | None = None, seed: int = 0) -> Report:
+            dtypes: Sequence[str] = ("float32", "float16", "bfloat16"), skip: Mapping[str, str] | None = None,
+            name: str | None = None, seed: int = 0) -> Report:
     """Check everything ``op`` promises on ``samples``; returns a report, which prints as a table.
 
-    ``op``: an operation, kernel, ``Function.apply``, or any function of tensors. ``samples``: pairs (args, kwargs), or tuples of the
-    arguments alone; arrays in them may be NumPy's or tensors, also in lists, tuples and dicts. Floating ones are taken as float64,
-    which samples should be given in. ``backends``: "all" that are available, or device strings; what is compared across devices is
-    compared with the first, "cpu" if it is among them. ``reference``: the same as ``op`` of NumPy arrays in float64.
-    ``argnums``: the positions of the arguments that have derivatives; all by default. ``rtol``: how far results of two ways to
-    compute the same may be apart in float64, relative to the largest element. ``skip``: checks to leave out, with the reason.
+    ``op``: an operation, kernel, ``Function.apply``, or any function of tensors. ``samples``: pairs (args, kwargs), or tuples of
+    the arguments alone; arrays in them may be NumPy's or tensors, also in lists, tuples and dicts. Floating ones are taken as
+    float64. ``backends``: "all" that are available, or device strings; "cpu", or the first of them, is what the others are
+    compared with, and where derivatives are checked. ``reference``: the same as ``op`` of NumPy arrays in float64. ``argnums``:
+    the positions of the arguments that have derivatives; all by default. ``rtol``: how far results of two ways to compute the
+    same may be apart in float64, relative to the largest element. ``dtypes``: the narrower types that results are had in (where
+    the backend has them). ``skip``: checks to leave out, with the reason.
 
     The checks, by name: ``forward`` (against the reference), ``backends`` (values, gradients and tangents on every device),
     ``gradient``, ``forward mode``, ``double`` and ``forward over reverse`` (against central differences), ``dot test``
-    (<g, J t> = <J^T g, t>, and of the gradient's derivatives), ``linearize``, ``vmap`` and ``vmap of gradient`` (against a loop, for
-    every choice of batched arrays), ``dtypes`` (float32, float16 and bfloat16 against float64 within the type's rounding, and the
-    result's type), ``determinism`` (twice the same bits), ``raw arrays`` (give raw arrays), ``layouts`` (strided, transposed and
-    reversed memory), ``empty`` (arrays of no elements), ``inputs`` (unchanged), and ``requires_grad`` (who is on the tape, each
-    argument alone, shapes and types of gradients).
+    (<g, J t> = <J^T g, t>), ``linearize``, ``vmap`` and ``vmap of gradient`` (against a loop, for every choice of batched
+    arrays), ``dtypes`` (narrower ones against float64, and the result's type), ``determinism`` (twice the same bits),
+    ``raw arrays`` (give raw arrays), ``layouts`` (strided, transposed and reversed memory), ``empty`` (arrays of no elements),
+    ``inputs`` (unchanged), and ``requires_grad`` (who is on the tape, each argument alone, shapes and types of gradients).
 
     >>> import numpy as np, tensorlite as tl
     >>> report = tl.testing.certify(tl.tanh, [(np.array([0.5, -1.0]),)], "cpu", reference=np.tanh)
@@ -47,13 +48,16 @@ def certify(op: Callable[..., Any], samples: Iterable[Any], backends: str | Sequ
     unknown = sorted(set(skip) - set(CHECKS))
     if unknown:
         raise DTypeError(f"certify: skip names {unknown}, which are no checks; expected some of {', '.join(CHECKS)}")
+    strange = sorted(set(dtypes) - set(TOLERANCE))
+    if strange:
+        raise DTypeError(f"certify: dtypes names {strange}; expected some of {', '.join(TOLERANCE)}")
     devices = _devices(backends)
     called = str(name or getattr(op, "__name__", repr(op)))
     pairs = [_sample(s) for s in samples]
     if not pairs:
         raise DTypeError(f"certify: no samples of {called} were given; expected pairs (args, kwargs)")
     subjects = [Subject(op, args, kwargs, name=called, argnums=argnums, reference=reference, rtol=rtol, devices=devices,
-                        seed=[seed, number]) for number, (args, kwargs) in enumerate(pairs)]
+                        dtypes=dtypes, seed=[seed, number]) for number, (args, kwargs) in enumerate(pairs)]
     for subject in subjects:
         subject.others = [s for s in subjects if s is not subject and s.like(subject)]
     lines = [Line(check, NONE, "", skip[check]) if check in skip else _line(check, subjects) for check in CHECKS]
@@ -64,6 +68,8 @@ def _line(check: str, subjects: list[Subject]) -> Line:
     """The verdict over all samples: the first failure, else the largest figure, else why it applies to none."""
     figures: list[float] = []
     notes: list[str] = []
+    reasons: list[str] = []
+    refused: list[str] = []
     failed: list[str] = []
     for number, subject in enumerate(subjects):
         where = f"sample {number}: " if len(subjects) > 1 else ""
@@ -72,8 +78,10 @@ def _line(check: str, subjects: list[Subject]) -> Line:
                 figure, note = CHECKS[check](subject)
             figures.append(figure)
             notes += [note] if note else []
+        except Refused as reason:
+            refused.append(" ".join(str(reason).split()))
         except NotApplicable as reason:
-            notes.append(str(reason))
+            reasons.append(" ".join(str(reason).split()))
         except Wrong as wrong:
             failed.append(where + str(wrong))
         except Exception as error:
@@ -82,8 +90,8 @@ def _line(check: str, subjects: list[Subject]) -> Line:
         count = f" ({len(failed)} of {len(subjects)} samples)" if len(subjects) > 1 else ""
         return Line(check, FAILED, "", " ".join(failed[0].split()) + count)
     if not figures:
-        return Line(check, NONE, "", notes[0])
-    return Line(check, OK, f"{max(figures):.1e}" if max(figures) else "0", "; ".join(dict.fromkeys(notes)))
+        return Line(check, NONE, "", "; ".join(dict.fromkeys([*refused, *reasons[:1]])))
+    return Line(check, OK, f"{max(figures):.1e}" if max(figures) else "0", "; ".join(dict.fromkeys([*notes, *refused])))
 
 
 def _sample(sample: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

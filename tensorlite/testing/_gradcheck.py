@@ -30,6 +30,7 @@ class _Check:
 
     def __init__(self, problem: Problem, eps: float, atol: float, rtol: float, seed: int, fast_mode: bool) -> None:
         self.problem, self.eps, self.atol, self.rtol, self.seed = problem, eps, atol, rtol, seed
+        self.worst = 0.0
         self.rng = np.random.default_rng(seed)
         self.whole = 0 if fast_mode else WHOLE
         self.arrays = problem.at
@@ -50,6 +51,8 @@ class _Check:
     def compare(self, mode: str, what: str, shape: Any, got: Any, numeric: Any, where: str, numbers: str = "analytic numeric",
                 complex_: bool = False) -> None:
         """Raise unless both are equal to the tolerance."""
+        if numeric.size:
+            self.worst = max(self.worst, float(np.max(np.abs(got - numeric)) / max(1.0, float(np.max(np.abs(numeric))))))
         excess = np.abs(got - numeric) - (self.atol + self.rtol * np.abs(numeric))
         excess = np.where(np.isnan(got) | np.isnan(numeric), np.inf, excess)
         if not excess.size or excess.max() <= 0:
@@ -70,8 +73,8 @@ class _Check:
         """Raise unless ``analytic`` are the partial derivatives of ``scalar`` at ``arrays``."""
         for k, (array, found) in enumerate(zip(arrays, analytic)):
             if found.shape != array.shape:
-                raise GradcheckError(f"{self.problem.name}: the {of} of {labels[k]} has shape {found.shape}; expected {array.shape} "
-                                     f"(mode={mode!r})")
+                raise GradcheckError(f"{self.problem.name}: the {of} of {labels[k]} has shape {found.shape}; expected "
+                                     f"{array.shape} (mode={mode!r})")
             if array.size <= self.whole:
                 numeric = np.empty_like(array)
                 for index in np.ndindex(array.shape):
@@ -146,7 +149,7 @@ class _Check:
                          (a - b) / (2 * self.eps), "index", complex_=c)
 
     def batched(self) -> None:
-        problem, n = self.problem, len(self.arrays)
+        problem = self.problem
         xs = problem.tensors(self.arrays)
         outs = problem.outputs(xs)
         several = [[self.normal(v) for _ in range(BATCH)] for v in self.outs]
@@ -177,8 +180,8 @@ MODES = {"rev": _Check.rev, "fwd": _Check.fwd, "double": _Check.double, "fwd_ove
          "batched": _Check.batched}
 
 
-def run(problem: Problem, eps: float, atol: float, rtol: float, modes: Sequence[str], seed: int, fast_mode: bool) -> None:
-    """Raise ``GradcheckError`` unless every mode is right."""
+def run(problem: Problem, eps: float, atol: float, rtol: float, modes: Sequence[str], seed: int, fast_mode: bool) -> float:
+    """Raise ``GradcheckError`` unless every mode is right; else the largest deviation, relative to the largest element or 1."""
     check = _Check(problem, eps, atol, rtol, seed, fast_mode)
     for mode in modes:
         try:
@@ -189,7 +192,9 @@ def run(problem: Problem, eps: float, atol: float, rtol: float, modes: Sequence[
         except GradcheckError:
             raise
         except TensorliteError as error:
-            raise GradcheckError(f"{problem.name}: mode {mode!r} failed: {type(error).__name__}: {error} (seed={seed})") from error
+            raise GradcheckError(f"{problem.name}: mode {mode!r} failed: {type(error).__name__}: {error} "
+                                 f"(seed={seed})") from error
+    return check.worst
 
 
 def gradcheck(f: Callable[..., Any], inputs: Any, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
@@ -197,8 +202,9 @@ def gradcheck(f: Callable[..., Any], inputs: Any, eps: float = 1e-6, atol: float
               fast_mode: bool = False) -> bool:
     """Compare the derivatives of ``f`` with central differences in float64; True, or ``GradcheckError`` (an ``AssertionError``).
 
-    ``inputs``: an argument or a sequence of them; each a tensor or an array on any device, or a tree of these. Floating and complex
-    ones are differentiated (only those that require a gradient, if any does), everything else is passed as it is. ``modes``:
+    ``inputs``: an argument or a sequence of them; each a tensor or an array on any device, or a tree of these. Floating and
+    complex ones are differentiated (only those that require a gradient, if any does), everything else is passed as it is.
+    ``modes``:
 
     - ``"rev"``: the gradient, through random cotangents v of all results: v^T J for each element of the inputs;
     - ``"fwd"``: forward mode: J t along each unit vector of small inputs, random tangents of larger ones;
@@ -206,10 +212,10 @@ def gradcheck(f: Callable[..., Any], inputs: Any, eps: float = 1e-6, atol: float
     - ``"fwd_over_rev"``: forward mode of the gradient;
     - ``"batched"``: vmap of the pullback and of forward mode against one by one.
 
-    A complex number counts as its two parts; cotangents and gradients are those of JAX's convention. Keep the inputs away from kinks
-    by more than ``eps``. The differences of inputs of up to 512 elements are taken element by element, those of larger ones, and of
-    all with ``fast_mode``, along 8 random directions. The error names the function, the mode, the input, the place that differs most,
-    both values and the seed; where a rule is missing, the operation.
+    A complex number counts as its two parts; cotangents and gradients are those of JAX's convention. Keep the inputs away from
+    kinks by more than ``eps``. The differences of inputs of up to 512 elements are taken element by element, those of larger
+    ones, and of all with ``fast_mode``, along 8 random directions. The error names the function, the mode, the input, the place
+    that differs most, both values and the seed; where a rule is missing, the operation.
 
     >>> import tensorlite as tl
     >>> tl.testing.gradcheck(lambda x, y: tl.sin(x) * y, (tl.tensor([0.5, 1.0]), tl.tensor([2.0, 3.0])))

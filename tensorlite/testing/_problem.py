@@ -1,7 +1,7 @@
 """What is checked: a function with its arguments, of which the arrays can be replaced and the floating ones differentiated.
 
-Derivatives are taken of real numbers: a complex array of n elements counts as 2 n of them, its last axis the parts. Cotangents are
-those of JAX's convention (docs/complex.md), c + d i standing for the row (c, -d), so the real pullback is conj, pull, conj.
+Derivatives are taken of real numbers: a complex array of n elements counts as 2 n of them, its last axis the parts. Cotangents
+are those of JAX's convention (docs/complex.md), c + d i standing for the row (c, -d), so the real pullback is conj, pull, conj.
 """
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def paths(tree: Any, name: str = "") -> list[str]:
 class Problem:
     """``f(*args, **kwargs)`` as a function of its arrays.
 
-    ``argnums``: the positions of the arguments that are differentiated; None for all. Of these the floating and complex arrays are,
-    or those tensors among them that require a gradient, if any does.
+    ``argnums``: the positions of the arguments that are differentiated; None for all. Of these the floating and complex arrays
+    are, or those tensors among them that require a gradient, if any does.
     """
 
     def __init__(self, f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any] | None = None,

@@ -11,7 +11,7 @@ from tensorlite._dtypes import is_differentiable, kind
 from tensorlite.engine.value import Value
 from tensorlite.testing._problem import Problem, host, is_array, tensor
 
-__all__ = ["NotApplicable", "Subject", "Wrong", "cast", "distance", "hosts", "rounding"]
+__all__ = ["NotApplicable", "Refused", "Subject", "Wrong", "cast", "compare", "hosts", "leaves_of"]
 
 
 class Wrong(Exception):
@@ -22,9 +22,13 @@ class NotApplicable(Exception):
     """A check has nothing to check here; says why."""
 
 
+class Refused(NotApplicable):
+    """The operation says that it cannot do this; the report shows it, whatever the other samples gave."""
+
+
 def leaves_of(tree: Any) -> list[Any]:
-    """The tensors and arrays of a result."""
-    return [x for x in _tree.flatten(tree)[0] if is_array(x)]
+    """The tensors, arrays and numbers of a result."""
+    return [x for x in _tree.flatten(tree)[0] if is_array(x) or isinstance(x, (bool, int, float, complex))]
 
 
 def hosts(tree: Any) -> list[Any]:
@@ -37,10 +41,6 @@ def cast(array: Any, dtype: Any) -> Any:
     if of == "f":
         return array.astype(dtype)
     return array.astype(np.complex64 if np.dtype(dtype) == np.float32 else np.complex128) if of == "c" else array
-
-
-def rounding(dtype: Any) -> float:
-    return 2.0**-7 if kind(dtype) == "f" and np.dtype(dtype).kind == "V" else float(np.finfo(dtype).eps)
 
 
 def distance(got: Any, want: Any) -> float:
@@ -95,8 +95,9 @@ class Subject:
 
     def __init__(self, op: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, name: str,
                  argnums: Sequence[int] | None, reference: Callable[..., Any] | None, rtol: float, devices: Sequence[str],
-                 seed: Sequence[int]) -> None:
-        self.op, self.reference, self.rtol, self.devices, self.seed = op, reference, rtol, tuple(devices), list(seed)
+                 dtypes: Sequence[str], seed: Sequence[int]) -> None:
+        self.op, self.reference, self.rtol, self.devices = op, reference, rtol, tuple(devices)
+        self.dtypes, self.seed = tuple(dtypes), list(seed)
         self.problem = Problem(op, args, kwargs, name, argnums)
         leaves = self.problem.leaves
         self.held = {k: cast(leaves[k], np.float64) for k in self.problem.spots}
@@ -105,6 +106,7 @@ class Subject:
             self.problem.devices[k] = self.devices[0]
         self.others: list[Subject] = []   # samples that differ in their values alone
         self.tracks: bool | None = None
+        self.known: dict[Any, Any] = {}
 
     @property
     def name(self) -> str:
@@ -158,7 +160,7 @@ class Subject:
         """The differentiable results, and the gradients (None where there is none) of the leaves ``which``, by the tape."""
         device = device or self.devices[0]
         given = {**self.held, **(arrays or {})}
-        xs = {k: given[k] if isinstance(given[k], Value) else tensor(given[k], device) for k in (self.where if which is None else which)}
+        xs = {k: given[k] if isinstance(given[k], Value) else tensor(given[k], device) for k in which or self.where}
         for x in xs.values():
             x.requires_grad_()
         outs = [o for o in leaves_of(self.run({**given, **xs}, device)) if isinstance(o, Value) and is_differentiable(o.dtype)]
@@ -168,32 +170,60 @@ class Subject:
         found = autograd.grad([o for o, _ in pairs], list(xs.values()), [g for _, g in pairs], allow_unused=True)
         return outs, list(found)
 
+    def once(self, what: str, device: str, make: Callable[[], Any]) -> Any:
+        if (what, device) not in self.known:
+            self.known[what, device] = make()
+        return self.known[what, device]
+
+    def values(self, device: str | None = None) -> list[Any]:
+        """The results for the sample itself, run once."""
+        device = device or self.devices[0]
+        return list(self.once("values", device, lambda: hosts(self.run(device=device))))
+
+    def slopes(self, device: str | None = None) -> list[Any]:
+        """Its gradients, run once."""
+        device = device or self.devices[0]
+        return list(self.once("slopes", device, lambda: self.gradients(device=device)))
+
     def gradients(self, *args: Any, **kwargs: Any) -> list[Any]:
         """The gradients as NumPy arrays, zeros where there is none."""
         found = self.backward(*args, **kwargs)[1]
         return [np.zeros(self.held[k].shape) if g is None else host(g) for k, g in zip(self.where, found)]
 
+    def differentiable(self) -> bool:
+        """Whether some result requires a gradient if the inputs do."""
+        if self.tracks is None:
+            self.tracks = bool(self.where) and any(_tracked(o) for o in self.backward()[0])
+        return self.tracks
+
     def needs_derivatives(self) -> None:
         """``NotApplicable`` where nothing is differentiated."""
         if not self.where:
             raise NotApplicable("no floating argument is differentiated")
-        if self.tracks is None:
-            self.tracks = any(o.requires_grad for o in self.backward()[0])
-        if not self.tracks:
+        if not self.differentiable():
             raise NotApplicable("no result requires a gradient")
 
     def result(self, *tensors: Any) -> tuple[Any, ...]:
         """The differentiable results as a function of the differentiated arrays, for transforms."""
         return self.problem.result(*tensors)
 
-    def inputs(self) -> list[Any]:
-        return [tensor(self.held[k], self.devices[0]) for k in self.where]
+    def inputs(self, device: str | None = None) -> list[Any]:
+        return [tensor(self.held[k], device or self.devices[0]) for k in self.where]
 
-    def linear(self) -> tuple[list[Any], list[Any]]:
-        """Results, and tangents along :meth:`tangents`, on the first device."""
-        ts = [tensor(t, self.devices[0]) for t in self.tangents()]
-        out, moved = func.jvp(self.result, tuple(self.inputs()), tuple(ts))
+    def linear(self, device: str | None = None) -> tuple[list[Any], list[Any]]:
+        """Results, and tangents along :meth:`tangents`."""
+        device = device or self.devices[0]
+
+        def result(*xs: Any) -> Any:
+            out = leaves_of(self.run(dict(zip(self.where, xs)), device))
+            return tuple([o for o in out if isinstance(o, Value) and is_differentiable(o.dtype)])
+        ts = [tensor(t, device) for t in self.tangents()]
+        out, moved = func.jvp(result, tuple(self.inputs(device)), tuple(ts))
         return list(out), list(moved)
+
+
+def _tracked(value: Any) -> bool:
+    return isinstance(value, Value) and value.tracked
 
 
 def _normal(rng: np.random.Generator, like: Any) -> Any:

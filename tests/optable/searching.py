@@ -130,7 +130,7 @@ ROWS = [
     Row("bincount", tl.bincount, lambda x, minlength=0: np.bincount(x, minlength=minlength),
         lambda rng: (Case((rng.integers(0, 5, 9),), k) for k in ({}, {"minlength": 8})), dtypes=(), covers=("bincount",)),
     Row("bincount, weighted", tl.bincount, np.bincount, _weighted_cases, grad=(1,), covers=("put_along_axis",)),
-    Row("unique_values", tl.unique_values, np.unique_values, _set_cases, dtypes=(), covers=("unique_values",)),
+    Row("unique_values", tl.unique_values, np.unique, _set_cases, dtypes=(), covers=("unique_values",)),
     *[Row(f"unique_all: {name}", lambda x, i=i: tl.unique_all(x)[i], _unique(i), _set_cases, dtypes=(), covers=("unique_all",))
       for i, name in enumerate(("values", "indices", "inverse_indices", "counts"))],
     Row("unique_counts", lambda x: tl.unique_counts(x).counts, _unique(3), _set_cases, dtypes=(), covers=("unique_counts",)),
