@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def _per_sample(peers: list[str]) -> list[Result]:
     """The gradient of each row's loss with respect to all weights of an MLP: vmap(grad(loss))."""
     rng = np.random.default_rng(0)
     params = {}
-    for i, (n, m) in enumerate(zip(WIDTHS, WIDTHS[1:])):
+    for i, (n, m) in enumerate(pairwise(WIDTHS)):
         params[f"{i}.weight"] = (rng.standard_normal((m, n)) / n ** 0.5).astype(np.float32)
         params[f"{i}.bias"] = np.zeros(m, np.float32)
     x, y = rng.standard_normal((BATCH, WIDTHS[0])).astype(np.float32), rng.integers(0, WIDTHS[-1], BATCH)
@@ -136,14 +137,14 @@ def run(peers: list[str]) -> list[Result]:
         results += _scalar(f"Rosenbrock's function of {d}", rosenbrock, rosenbrock, rosenbrock, rng.standard_normal(d), peers)
     for d in LAYERS:
         weights = [rng.standard_normal((d, d)) / d ** 0.5 for _ in range(3)]
-        others: list[Any] = [None, None]
+        of_torch = of_jax = None
         if "torch" in peers:
             import torch
-            others[0] = dense([torch.tensor(w) for w in weights], torch.tanh)
+            of_torch = dense([torch.tensor(w) for w in weights], torch.tanh)
         if "jax" in peers:
             import jax
-            others[1] = dense([jax.numpy.asarray(w) for w in weights], jax.numpy.tanh)
-        results += _scalar(f"three layers of {d}", dense([tl.tensor(w) for w in weights], tl.tanh), *others,
+            of_jax = dense([jax.numpy.asarray(w) for w in weights], jax.numpy.tanh)
+        results += _scalar(f"three layers of {d}", dense([tl.tensor(w) for w in weights], tl.tanh), of_torch, of_jax,
                            rng.standard_normal(d), peers)
     return results
 
@@ -157,7 +158,8 @@ def plot(results: list[Result], path: str) -> None:
     ratio = [r["outputs"] / INPUTS for r in found]
     figure, axes = pyplot.subplots(figsize=(7, 5))
     for label, style in (("jacfwd", "o-"), ("jacrev", "s-"), ("tensorlite", "k--")):
-        axes.loglog(ratio, [r["seconds"][label] * 1e6 for r in found], style, label='jacobian(mode="auto")' if label == "tensorlite" else label)
+        shown = 'jacobian(mode="auto")' if label == "tensorlite" else label
+        axes.loglog(ratio, [r["seconds"][label] * 1e6 for r in found], style, label=shown)
     axes.set(xlabel=f"outputs / inputs ({INPUTS} inputs)", ylabel="microseconds", title="Jacobian of R^100 -> R^m")
     axes.axvline(1, color="grey", linewidth=0.5)
     axes.legend()

@@ -137,10 +137,9 @@ def _tracked(value: Any) -> bool:
 
 
 class _Held(NamedTuple):
-    """Stands on ctx for tensors that travel with the saved ones: those from ``first`` on, put back in place by ``rebuild``."""
+    """Stands on ctx for tensors that travel with the saved ones: those at ``places``, put back by ``rebuild``."""
 
-    first: int
-    count: int
+    places: slice
     rebuild: Any
 
 
@@ -161,7 +160,7 @@ class _Info:
             found, rebuild = ([x], None) if isinstance(x, Value) else (_tree.flatten(x) if isinstance(x, (list, tuple, dict))
                                                                        else ([], None))
             if any(isinstance(y, Value) for y in found):
-                self.state[name] = _Held(len(leaves), len(found), rebuild)
+                self.state[name] = _Held(slice(len(leaves), len(leaves) + len(found)), rebuild)
                 leaves += found
             else:
                 self.state[name] = x
@@ -174,7 +173,7 @@ class _Info:
         ctx._saved = tuple(leaves[first:first + count])
         for name, x in self.state.items():
             if isinstance(x, _Held):
-                held = list(leaves[x.first:x.first + x.count])
+                held = list(leaves[x.places])
                 x = held[0] if x.rebuild is None else x.rebuild(held)
             setattr(ctx, name, x)
         return ctx

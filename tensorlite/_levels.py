@@ -46,6 +46,7 @@ class DualTensor(LevelTensor):
     """A value of forward mode with its tangent."""
 
     __slots__ = ("tangent",)
+    tangent: Any
 
     def through(self, op: Any, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:
         return forward.through(op, args, options, level)
@@ -91,6 +92,10 @@ class BatchTensor(LevelTensor):
     @property
     def requires_grad(self) -> bool:
         return isinstance(self.value, Tensor) and self.value.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        self.requires_grad_(wanted)
 
     def _host(self) -> Any:
         """The values, which an answer in Python depends on: all examples must agree, or the batch splits."""

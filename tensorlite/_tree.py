@@ -33,18 +33,18 @@ def flatten(tree: Any, none_is_leaf: bool = False) -> tuple[list[Any], Rebuild]:
     """The leaves from left to right, and a function that puts such a list back into the tree's shape. None holds no leaf."""
     if tree is None and not none_is_leaf:
         return [], lambda leaves: None
-    if tree.__class__ is tuple and len(tree) == 1 and tree[0] is not None and not isinstance(tree[0], _CONTAINERS):   # the usual case
+    if tree.__class__ is tuple and len(tree) == 1 and tree[0] is not None and not isinstance(tree[0], _CONTAINERS):   # mostly
         return [tree[0]], tuple
     found = children(tree)
     if found is None:
         return [tree], lambda leaves: leaves[0]
     parts, make = found
     flat = [flatten(part, none_is_leaf) for part in parts]
-    sizes = [len(leaves) for leaves, _ in flat]
+    sizes, rebuilds = [len(leaves) for leaves, _ in flat], [rebuild for _, rebuild in flat]   # which hold no leaf
 
     def build(leaves: list[Any]) -> Any:
         values, start = [], 0
-        for size, (_, rebuild) in zip(sizes, flat):
+        for size, rebuild in zip(sizes, rebuilds):
             values.append(rebuild(leaves[start:start + size]))
             start += size
         return make(values)

@@ -9,6 +9,7 @@ import numpy as np
 __all__ = [
     "BackendUnavailable",
     "CheckpointError",
+    "ConvergenceError",
     "DataError",
     "DeviceError",
     "DTypeError",
@@ -97,6 +98,10 @@ class VmapError(TensorliteError, RuntimeError):
 
 class NotDifferentiableError(GradError):
     """A gradient was to flow through an operation that has none."""
+
+
+class ConvergenceError(TensorliteError, ArithmeticError):
+    """An iteration (a fixed point, a linear solver) that did not reach its tolerance."""
 
 
 class DataError(TensorliteError, ValueError):

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_optable import SEED, cases, differentiated, flat, host, with_gradient
 
 import tensorlite as tl
-from test_optable import SEED, cases, differentiated, flat, host, with_gradient
 from tensorlite.func import jvp, linearize, vjp
 
 RTOL = 1e-6

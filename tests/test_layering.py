@@ -19,7 +19,7 @@ LAYERS = [
     "backends",
     "_dtypes _tree _philox engine",
     "ops",
-    "autograd _autocast _function _interop _namespace _shown _signature _tensor",
+    "autograd _autocast _function _interop _levels _namespace _shown _signature _tensor",
     "fft func random linalg testing nn optim",
     "amp cuda data models io debug _kernel _kernel_check _kernel_rules",
     "train",

@@ -358,9 +358,10 @@ def test_gauge_warnings(name: str) -> None:
 
 def test_gauge_warnings_of_forward_mode(rng: np.random.Generator) -> None:
     t = tl.tensor(rng.standard_normal((3, 3)))
-    for f in (L.eigh, lambda x: L.svd(x)[:2]):
+    zeros = tl.tensor(with_values(rng, (2.0, 1.0), 4, 3))
+    for f, x in ((L.eigh, 2 * tl.eye(3, dtype=tl.float64)), (L.svd, 2 * tl.eye(3, dtype=tl.float64)), (L.svd, zeros)):
         with pytest.warns(GaugeWarning, match="no limit"):
-            tl.func.jvp(lambda x, f=f: tuple(f(x)), (2 * tl.eye(3, dtype=tl.float64),), (t,))
+            tl.func.jvp(lambda x, f=f: tuple(f(x)), (x,), (t if x.shape == t.shape else tl.ones_like(x),))
 
 
 def test_no_warning_where_nothing_is_arbitrary(rng: np.random.Generator) -> None:

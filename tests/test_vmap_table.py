@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_optable import ROWS, SEED, call, close, flat, floating, host, mapped, results, with_gradient
 
 import tensorlite as tl
 from optable import Case
-from test_optable import ROWS, SEED, call, close, flat, floating, host, mapped, results, with_gradient
 from tensorlite.errors import GradError, VmapError
 from tensorlite.func import vjp, vmap
 
@@ -38,9 +38,7 @@ _always: Callable[[Arrays, Flags], bool] = lambda arrays, batched: True
 _SHAPE = "the result's shape depends on the values"
 # row -> (error, for which arrays of which some are batched, why)
 REFUSED: dict[str, tuple[type[Exception], Callable[[Arrays, Flags], bool], str]] = {
-    **{name: (VmapError, _always, _SHAPE) for name in (
-        "nonzero", "argwhere", "unique_counts", "unique_inverse", "unique_values", "unique_all: values",
-        "unique_all: indices", "unique_all: inverse_indices", "unique_all: counts")},
+    **dict.fromkeys(("nonzero", "argwhere", "unique_counts", "unique_inverse", "unique_values", "unique_all: values", "unique_all: indices", "unique_all: inverse_indices", "unique_all: counts"), (VmapError, _always, _SHAPE)),
     "repeat": (VmapError, lambda arrays, batched: len(batched) > 1 and batched[1], _SHAPE),
     "getitem": (VmapError, _by_mask, _SHAPE),
     "masked_select": (VmapError, _by_mask, _SHAPE),

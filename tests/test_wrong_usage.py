@@ -24,7 +24,8 @@ OPTIONS = {"axis", "dim", "k", "n", "shift", "repeats", "sizes", "size", "shape"
            "p", "ord", "reduction", "weight", "num_classes", "start_dim", "correction", "keepdims", "side", "mode", "diagonal",
            "offset", "delta", "eps"}
 # what takes anything (tests of type), what is no function of arrays, and what has tests of its own
-LEFT_OUT = {"is_tensor", "save", "load", "grad", "vjp", "jacrev", "value_and_grad", "stop_gradient", "config", "no_grad",
+LEFT_OUT = {"is_tensor", "save", "load", "grad", "vjp", "jacrev", "value_and_grad", "stop_gradient", "jvp", "linearize", "jacfwd",
+            "jacobian", "hessian", "hvp", "vmap", "config", "no_grad",
             "enable_grad", "set_grad_enabled", "is_grad_enabled", "set_default_dtype", "get_default_dtype", "manual_seed",
             "initial_seed", "get_rng_state", "set_rng_state", "Tensor", "Generator", "register_backend"}
 

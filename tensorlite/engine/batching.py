@@ -276,7 +276,7 @@ def _shifted(axis: Any, ndim: int) -> Any:
 
 def looped(op: Any, args: Args, batched: Sequence[bool], options: dict[str, Any], size: int) -> Any:
     """One by one: right for everything, and slow; ``tests/test_vmap.py`` lists who uses it."""
-    from tensorlite.ops.manipulation import stack  # not a layer below, but the one place that needs it
+    stack = Provided.namespace().stack
     outs = [op(*[a[i] if b else a for a, b in zip(args, batched)], **options) for i in range(size)]
     if isinstance(outs[0], tuple):
         return tuple([stack(list(column)) for column in zip(*outs)])
@@ -290,7 +290,7 @@ def data_dependent(op: Any, args: Args, batched: Sequence[bool], options: dict[s
     if branches is None:
         raise VmapError(f"vmap: the shape of {op.name}'s result depends on the values, which differ along the batch; use where() "
                         "with a mask, vmap(f, branching='group'), or call it outside of vmap")
-    from tensorlite.ops.manipulation import stack
+    stack = Provided.namespace().stack
     outs = [op(*[a[i] if b else a for a, b in zip(args, batched)], **options) for i in range(size)]
     several = isinstance(outs[0], tuple)
     branches.decide(np.asarray([[n for o in (out if several else (out,)) for n in o.shape] for out in outs], np.int64))

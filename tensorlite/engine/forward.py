@@ -256,8 +256,7 @@ class Program:
             ts = [None if k is None else held.get(k) for k in sources]
             if any(t is not None for t in ts):
                 moved = function(ts)
-                for k, t in zip(targets, moved if isinstance(moved, tuple) else (moved,)):
-                    held[k] = t
+                held.update(zip(targets, moved if isinstance(moved, tuple) else (moved,)))
             for k in last:
                 held.pop(k, None)
         return [held.get(k) for k in outputs]

@@ -56,9 +56,9 @@ class ReverseLevel(Level):
 def check_open(level: int, what: str) -> None:
     """Refuse a value whose transform has ended."""
     if level not in OPEN:
-        raise LeakError(f"{what}: an argument belongs to a transform (grad, jvp, vmap, ...) that has ended; it was kept by a side "
-                        "effect of the function, such as appending to a list or setting an attribute: return it from the function "
-                        "instead (has_aux=True), or keep .detach() of it")
+        raise LeakError(f"{what}: an argument belongs to a transform (grad, jvp, vmap, ...) that has ended; it was kept by a "
+                        "side effect of the function, such as appending to a list or setting an attribute: return it from the "
+                        "function instead (has_aux=True), or keep .detach() of it")
 
 
 def leaf(x: Any, level: int, what: str) -> Any:

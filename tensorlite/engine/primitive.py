@@ -264,11 +264,11 @@ class Primitive:
             return self._several(tuple(out), args, values, mask, options, level, state)
         tensor = new_tensor(Provided.inner)
         tensor.value, tensor.grad, tensor.extra, tensor.level = out, None, None, level
-        if mask and level >= state.record_from and not self.discrete and (not self.casts or Provided.is_differentiable(out.dtype)):
+        tensor.tracked, tensor.node = False, None
+        if mask and level >= state.record_from and not self.discrete and (
+                not self.casts or Provided.is_differentiable(out.dtype)):
             tensor.tracked = True
             tensor.node = tape.record(self, args, values, mask, out, options, plain)
-        else:
-            tensor.tracked, tensor.node = False, None
         if self.view:
             inplace.link(tensor, self, args, options)
         return tensor

@@ -71,7 +71,7 @@ class _TreeRules(Rules):
         for i, a in self.static.items():
             if any(isinstance(x, Value) and x.level for x in _tree.flatten(a)[0]):
                 raise GradError(f"{self.name}: argument {i} is among nondiff_argnums and holds a value of a running transform "
-                                "(grad, vjp, vmap, ...); make it an ordinary argument, whose derivative the rule may give as None or 0")
+                                "(grad, vjp, vmap, ...); make it an ordinary argument, whose derivative may be None or 0")
         self.given = tuple([a for i, a in enumerate(args) if i not in self.static])
         flat, self.rebuild = _tree.flatten(self.given)
         self.flat = [Provided.asarray(x) if KIND.get(type(x)) == RAW else x for x in flat]
@@ -102,8 +102,8 @@ class _TreeRules(Rules):
         elif (found := _tree.children(tree)) is not None and isinstance(tree, dict) == isinstance(like_tree, dict) and (
                 len(found[0]) == len(wanted[0]) and (not isinstance(tree, dict) or set(tree) == set(like_tree))):
             return [x for t, w in zip(found[0], wanted[0]) for x in self.spread(what, t, w)]
-        raise ShapeError(f"{self.name}: {what} are built as {_tree.structure(tree, none_is_leaf=True)}, but what they belong to as "
-                         f"{_tree.structure(like_tree)}; they must be built alike (None: zero)")
+        raise ShapeError(f"{self.name}: {what} are built as {_tree.structure(tree, none_is_leaf=True)}, but what they belong to "
+                         f"as {_tree.structure(like_tree)}; they must be built alike (None: zero)")
 
 
 # ---- custom_vjp ----------------------------------------------------------------------------------------------------------
@@ -118,8 +118,8 @@ class custom_vjp(_Custom):
     no value of a running transform, and no tensor that requires a gradient, may come from outside. (``fwd`` runs once more where
     ``backward(create_graph=True)`` meets residuals that are neither arguments nor results.)
 
-    Errors: ``GradError`` without ``defvjp``, for answers of the wrong number and for captured values; ``ShapeError`` for cotangents
-    of other shapes.
+    Errors: ``GradError`` without ``defvjp``, for answers of the wrong number and for captured values; ``ShapeError`` for
+    cotangents of other shapes.
 
     >>> import tensorlite as tl
     >>> @tl.custom_vjp
@@ -188,8 +188,8 @@ class custom_jvp(_Custom):
     """A function whose derivative in forward mode is yours: a decorator, as in JAX.
 
     ``f.defjvp(rule)``, which may be used as a decorator: ``rule(primals, tangents)`` gets two tuples and returns f's result and
-    its tangent, which is linear in the tangents (those that are zero come as zeros). ``f.defjvps(*rules)``: one for each argument,
-    ``rule(tangent, result, *primals)``, or None; the tangents add up. The arguments ``nondiff_argnums`` are constants that come
+    its tangent, which is linear in the tangents (those that are zero come as zeros). ``f.defjvps(*rules)``: one for each
+    argument, ``rule(tangent, result, *primals)``, or None; the tangents add up. The arguments ``nondiff_argnums`` are constants that come
     first to ``rule``. Reverse mode transposes the rule, vmap runs it on the batch, and a derivative of the derivative is that of
     what the rule does. What is differentiated must be among the arguments, as with :class:`custom_vjp`.
 

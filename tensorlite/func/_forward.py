@@ -38,7 +38,8 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any, *, has_aux: bool = F
     (tensor([1., 4.]), tensor([2., 0.]))
     """
     flat, rebuild = _start("jvp", primals)
-    given = matched("jvp", "tangent", tuple(tangents) if isinstance(tangents, (list, tuple)) else tangents, rebuild(flat), "primals")
+    tangents = tuple(tangents) if isinstance(tangents, list) else tangents
+    given = matched("jvp", "tangent", tangents, rebuild(flat), "primals")
     for x, t in zip(flat, given):
         if t is not None and not Provided.is_differentiable(x.dtype):
             raise DTypeError(f"jvp: a primal of dtype {x.dtype} cannot be differentiated; give None as its tangent")
@@ -50,7 +51,7 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any, *, has_aux: bool = F
 
 
 def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """f(*primals) and the linear function t -> J t, which runs the derivatives' operations alone and can be called again and again.
+    """f(*primals) and the linear function t -> J t, which runs the derivatives' operations alone, as often as one likes.
 
     What it needs of f's values is kept. It takes one tangent for each primal.
 

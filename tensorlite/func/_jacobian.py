@@ -6,9 +6,9 @@ from functools import wraps
 from math import prod
 from typing import Any
 
-from tensorlite import _tree
+from tensorlite import _dtypes, _tree
 from tensorlite.engine.value import Provided, Value
-from tensorlite.errors import GradError
+from tensorlite.errors import DTypeError, GradError
 from tensorlite.func._forward import jvp, linearize
 from tensorlite.func._reverse import value_and_grad, vjp
 from tensorlite.func._trees import Argnums, positions_of, replaced, split_aux
@@ -32,8 +32,8 @@ def _unit_blocks(leaves: list[Any]) -> list[Any]:
         return [_basis(leaves, 0)]
     blocks = []
     for k, x in enumerate(leaves):
-        parts = [_basis(leaves, k) if j == k else zeros((n, *x.shape), dtype=x.dtype, device=x.device) for j, n in enumerate(sizes)]
-        blocks.append(concat(parts))
+        blocks.append(concat([_basis(leaves, k) if j == k else zeros((n, *x.shape), dtype=x.dtype, device=x.device)
+                              for j, n in enumerate(sizes)]))
     return blocks
 
 
@@ -73,7 +73,8 @@ def _rows(outs: list[Any], rebuild_out: Any, pullback: Any, primals: Any, chunk_
     found = vmap(lambda *units: tuple(_tree.flatten(pullback(rebuild_out(list(units))))[0]),
                  chunk_size=chunk_size)(*_unit_blocks(outs))
     columns = [_pieces(g, sizes) for g in found]
-    return [[Provided.reshape(column[i], shape=(*o.shape, *x.shape)) for column, x in zip(columns, xs)] for i, o in enumerate(outs)]
+    return [[Provided.reshape(column[i], shape=(*o.shape, *x.shape)) for column, x in zip(columns, xs)]
+            for i, o in enumerate(outs)]
 
 
 def _columns(outs: list[Any], push: Any, primals: Any, chunk_size: int | None) -> list[list[Any]]:
@@ -97,15 +98,21 @@ def _built(blocks: list[list[Any]], rebuild_out: Any, primals: Any, single: bool
     return rebuild_out([tree[0] if single else tree for tree in (rebuild(row) for row in blocks)])
 
 
-def _check(name: str, argument: Any, value: Any) -> None:
-    for x in value:
+def _check(name: str, what: str, values: list[Any], holomorphic: bool) -> None:
+    """Refuse what has no derivative here: integers, and complex numbers unless the function is said to be holomorphic."""
+    for x in values:
         if not Provided.is_differentiable(x.dtype):
-            from tensorlite.errors import DTypeError
-            raise DTypeError(f"{name}: {argument} of dtype {x.dtype} cannot be differentiated; expected a floating type: convert it "
+            raise DTypeError(f"{name}: {what} of dtype {x.dtype} cannot be differentiated; expected a floating type: convert it "
                              "with .to(tl.float32)")
+        if (_dtypes.kind(x.dtype) == "c") != holomorphic:
+            raise DTypeError(f"{name}: {what} is {'real' if holomorphic else 'complex'} ({x.dtype}); " + (
+                "holomorphic=True is for complex functions of complex arguments" if holomorphic else
+                "pass holomorphic=True if the function is holomorphic, else differentiate its real and imaginary parts by the real "
+                "and imaginary parts of the argument"))
 
 
-def jacrev(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, chunk_size: int | None = None) -> Callable[..., Any]:
+def jacrev(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False,
+           chunk_size: int | None = None) -> Callable[..., Any]:
     """A function that returns the Jacobian d f_i / d x_j by rows: one forward, and one backward for all rows at once (vmap).
 
     Its shape is that of the result followed by that of the argument; for trees, the result's tree of the argument's trees.
@@ -121,13 +128,14 @@ def jacrev(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *
         of_chosen, primals = _chosen("jacrev", f, argnums, args, kwargs, has_aux)
         out, pullback, *aux = vjp(of_chosen, *primals, has_aux=has_aux)
         outs, rebuild_out = _tensors(out)
-        _check("jacrev", "a result", outs)
+        _check("jacrev", "a result", outs, holomorphic)
         found = _built(_rows(outs, rebuild_out, pullback, primals, chunk_size), rebuild_out, primals, isinstance(argnums, int))
         return (found, aux[0]) if has_aux else found
     return jacobian_by_rows
 
 
-def jacfwd(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, chunk_size: int | None = None) -> Callable[..., Any]:
+def jacfwd(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False,
+           chunk_size: int | None = None) -> Callable[..., Any]:
     """:func:`jacrev`'s Jacobian by columns: one forward, and the tangents of all columns at once (vmap of forward mode).
 
     Cost: in proportion to the elements of the argument.
@@ -140,7 +148,7 @@ def jacfwd(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *
     @wraps(f)
     def jacobian_by_columns(*args: Any, **kwargs: Any) -> Any:
         of_chosen, primals = _chosen("jacfwd", f, argnums, args, kwargs, has_aux)
-        _check("jacfwd", "an argument", _tensors(primals)[0])
+        _check("jacfwd", "an argument", _tensors(primals)[0], holomorphic)
         out, push, *aux = linearize(of_chosen, *primals, has_aux=has_aux)
         outs, rebuild_out = _tensors(out)
         found = _built(_columns(outs, push, primals, chunk_size), rebuild_out, primals, isinstance(argnums, int))
@@ -149,7 +157,7 @@ def jacfwd(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto", has_aux: bool = False, *,
-             chunk_size: int | None = None) -> Callable[..., Any]:
+             holomorphic: bool = False, chunk_size: int | None = None) -> Callable[..., Any]:
     """The Jacobian by rows (``mode="rev"``), by columns (``"fwd"``), or by whichever is less work (``"auto"``).
 
     "auto" runs f once, counts the elements of its results and of the arguments, and takes columns where there are fewer of those;
@@ -162,8 +170,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto", ha
     """
     if mode not in ("auto", "fwd", "rev"):
         raise GradError(f"jacobian: mode is {mode!r}; expected 'auto', 'fwd' or 'rev'")
-    by_columns = jacfwd(f, argnums, has_aux, chunk_size=chunk_size)
-    by_rows = jacrev(f, argnums, has_aux, chunk_size=chunk_size)
+    by_columns = jacfwd(f, argnums, has_aux, holomorphic=holomorphic, chunk_size=chunk_size)
+    by_rows = jacrev(f, argnums, has_aux, holomorphic=holomorphic, chunk_size=chunk_size)
     if mode != "auto":
         return by_columns if mode == "fwd" else by_rows
 
@@ -181,12 +189,14 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto", ha
         if sum(prod(o.shape) for o in outs) > sum(map(prod, shapes)):
             wide.add(shapes)
             return by_columns(*args, **kwargs)
+        _check("jacobian", "a result", outs, holomorphic)
         found = _built(_rows(outs, rebuild_out, pullback, primals, chunk_size), rebuild_out, primals, isinstance(argnums, int))
         return (found, aux[0]) if has_aux else found
     return automatic
 
 
-def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *,
+            holomorphic: bool = False) -> Callable[..., Any]:
     """A function that returns the matrix of second derivatives d2 f / d x_i d x_j, forward over reverse.
 
     For a scalar function of x its shape is (*x.shape, *x.shape).
@@ -196,7 +206,8 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     tensor([[4., 2.],
             [2., 0.]])
     """
-    return jacfwd(jacrev(f, argnums, has_aux), argnums, has_aux)
+    rows = jacrev(f, argnums, has_aux, holomorphic=holomorphic)
+    return jacfwd(rows, argnums, has_aux, holomorphic=holomorphic)
 
 
 def hvp(f: Callable[..., Any], primals: Any, tangents: Any, *, has_aux: bool = False) -> Any:

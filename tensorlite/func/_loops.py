@@ -8,6 +8,7 @@ beta(s, r) = (s + r)! / (s! r!) are run again r n - beta(s + 1, r - 1) times in 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from math import comb, isqrt
 from typing import Any
 
@@ -29,18 +30,18 @@ Leaves = list[Any]
 def parts(n: int, snapshots: int | None) -> list[tuple[int, int]]:
     """(steps, states to keep when it runs again) for each part of a loop; the last one is recorded as it runs.
 
-    None: short loops are recorded whole; of long ones sqrt(n) states are kept, and as many steps at a time. Each step is then run
-    again once.
+    0: the loop is recorded whole. None: so are short loops; of long ones sqrt(n) states are kept, and as many steps at a time. Each
+    step is then run again once.
     """
     if snapshots is None:
         size = n if n <= LONG else isqrt(n - 1) + 1
-        return [(min(size, n - at), size) for at in range(0, n, size)]
+        return [(min(size, n - at), 0) for at in range(0, n, size)]
     found = []
-    while n > 1 and 0 < snapshots < n:
+    while n > 1 and snapshots:
         m = _ahead(n, snapshots)
         found.append((m, snapshots))
         n, snapshots = n - m, snapshots - 1
-    return [*found, (n, n)]
+    return [*found, (n, 0)]
 
 
 def _ahead(n: int, s: int) -> int:
@@ -49,6 +50,11 @@ def _ahead(n: int, s: int) -> int:
     while comb(s + r, s) < n:
         r += 1
     return min(comb(s + r - 1, s), n - comb(s + r - 2, s - 1))
+
+
+def _few(n: int, snapshots: int | None) -> int | None:
+    """As many states as there are steps: no reason to keep states instead of steps."""
+    return 0 if snapshots is not None and snapshots >= n else snapshots
 
 
 def _check_snapshots(name: str, snapshots: Any) -> None:
@@ -101,10 +107,11 @@ class _While:
 
     def step(self, state: Leaves, mask: Any = None) -> Leaves:
         """The next state; where ``mask`` is false, the same."""
-        new = _alike("while_loop", "body", self.body(self.rebuild(list(state))), state, self.tree)
+        with nullcontext() if mask is None else backends.backend_of(raw(mask)).quiet():   # those that are done may give nan
+            new = _alike("while_loop", "body", self.body(self.rebuild(list(state))), state, self.tree)
         if mask is None:
             return new
-        from tensorlite.ops.functions import where
+        from tensorlite.ops.elementwise import where
         return [where(mask.reshape(()), x, old) for x, old in zip(new, state)]
 
     def steps(self, count: int, state: Leaves) -> Leaves:
@@ -173,7 +180,7 @@ def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
 def _drained(loop: _While, snapshots: int) -> Leaves:
     """A first run that keeps nothing but where gradients go; how many steps there are is known for the second."""
     count, state, leads, leaves = 0, loop.init, Frontier(), set[int]()
-    part = Part(lambda *given: loop.again(list(given), count, snapshots), state, "while_loop")
+    part = Part(lambda *given: loop.again(list(given), count, _few(count, snapshots)), state, "while_loop")
     gather(leads, part.args)
     while True:
         on, mask = loop.asks(state)
@@ -184,8 +191,8 @@ def _drained(loop: _While, snapshots: int) -> Leaves:
         for level, found in recorded(state, start).items():
             for p in frontier([v.node for _, v in found], start):
                 if p.__class__ is Node and p.number > part.start:
-                    raise GradError(f"while_loop: with snapshots, body uses the result of {describe_node(p)} that an earlier step "
-                                    "left by a side effect; make it part of the state")
+                    raise GradError(f"while_loop: with snapshots, body uses the result of {describe_node(p)}, which an earlier "
+                                    "step left by a side effect; make it part of the state")
                 if id(p) not in leaves:
                     leads.setdefault(level, {})[p] = None
         count += 1
@@ -261,7 +268,7 @@ def scan(f: Callable[[Any, Any], Any], init: Any, xs: Any = None, length: int | 
     loop = _Scan(f, init, xs, reverse)
     n = _length(loop.xs, length)
     if n:
-        carry, ys = loop.again(n, snapshots, loop.init, loop.xs)
+        carry, ys = loop.again(n, _few(n, snapshots), loop.init, loop.xs)
         return loop.rebuild(carry), loop.rebuild_ys(ys)
     from tensorlite.ops.creation import zeros
     _, y = loop.step(loop.init, [zeros(tuple(x.shape)[1:], dtype=x.dtype, device=x.device) for x in loop.xs])

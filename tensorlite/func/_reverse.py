@@ -16,8 +16,8 @@ from tensorlite.func._trees import Argnums, as_tensors, matched, positions_of, r
 def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """f(*primals) and its pullback: pullback(v) = v^T J, a tuple with one cotangent for each primal.
 
-    v is built like the result, which may be a tree of tensors (None: zero); with ``has_aux`` f returns a pair, of which the second
-    comes back undifferentiated as a third result. The pullback can be called any number of times. For complex numbers see
+    v is built like the result, which may be a tree of tensors (None: zero); with ``has_aux`` f returns a pair, of which the
+    second comes back undifferentiated as a third result. The pullback can be called any number of times. For complex numbers see
     docs/complex.md. Errors: ``ShapeError``, ``DTypeError`` for cotangents that do not fit the result.
 
     >>> import tensorlite as tl
@@ -45,8 +45,8 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
                    holomorphic: bool = False) -> Callable[..., Any]:
     """A function that returns f's value and its gradient with respect to the arguments ``argnums``, in their shapes.
 
-    ``f`` returns a scalar, or with ``has_aux`` a pair of a scalar and anything else; then the value is that pair. A complex scalar
-    needs ``holomorphic=True`` and complex inputs. Errors: ``GradError`` if the result is no scalar, ``DTypeError`` for integer
+    ``f`` returns a scalar, or with ``has_aux`` a pair of a scalar and anything else; then the value is that pair. A complex
+    scalar needs ``holomorphic=True`` and complex inputs. Errors: ``GradError`` if the result is no scalar, ``DTypeError`` for integer
     inputs.
 
     >>> import tensorlite as tl
@@ -79,8 +79,8 @@ def _check_scalar(out: Any, leaves: list[Any], holomorphic: bool) -> None:
         raise GradError(f"grad: the function returned shape {tuple(out.shape)}; expected a scalar: reduce it, or use vjp or jacrev")
     kind = _dtypes.kind(out.dtype)
     if holomorphic and (kind != "c" or any(_dtypes.kind(x.dtype) != "c" for x in leaves)):
-        raise DTypeError(f"grad: holomorphic=True is for complex functions of complex inputs; the function returned {out.dtype}, and "
-                         f"the inputs are {', '.join(sorted({str(x.dtype) for x in leaves}))}")
+        raise DTypeError(f"grad: holomorphic=True is for complex functions of complex inputs; the function returned {out.dtype}, "
+                         f"and the inputs are {', '.join(sorted({str(x.dtype) for x in leaves}))}")
     if kind == "c" and not holomorphic:
         raise DTypeError(f"grad: the function returned {out.dtype}; expected a real scalar: take its .real or abs(), or pass "
                          "holomorphic=True for the complex derivative of a holomorphic function (otherwise use vjp)")

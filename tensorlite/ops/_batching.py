@@ -85,6 +85,8 @@ def matvec(op: Any, args: Args, batched: Flags, options: Options, size: int) -> 
     (x, y), tx = args, options.get("tx", False)
     if not batched[0]:   # the vectors are the rows of one matrix
         return matmul_p(y, x, ty=not tx)
+    if not batched[1] and not tx:
+        return Provided.reshape(op(Provided.reshape(x, shape=(size * x.shape[1], x.shape[2])), y), shape=(size, x.shape[1]))
     column = Provided.reshape(y, shape=(*y.shape, 1))
     out = matmul_p(x, column, tx=tx)
     return Provided.reshape(out, shape=tuple(out.shape)[:-1])

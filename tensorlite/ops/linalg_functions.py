@@ -153,7 +153,7 @@ def matrix_power(x: Array, n: int, /) -> Array:
 
 # ---- matrix_rank -----------------------------------------------------------------------------------------------------------
 
-@torch_aliases(A="x", tol="rtol")
+@torch_aliases(A="x")
 def matrix_rank(x: Array, /, *, rtol: Any = None) -> Array:
     """How many singular values are larger than ``rtol`` (by default max(m, n) eps) times the largest. An integer, with no
     gradient.

@@ -1,16 +1,16 @@
 """What the rules of eigenvectors and singular vectors share: quotients without poles, and the choices no derivative depends on.
 
 Eigenvectors are determined up to their phases, and those of a repeated eigenvalue up to a rotation among themselves. A loss that
-does not depend on that choice has a derivative, though 1 / (w_j - w_i) has none. Two values count as repeated if they differ by at
-most eps^(3/4) times the largest (1.8e-12 in float64, 6.4e-6 in float32): rounding puts repeated values a few eps apart, and any
-closer the quotient would keep fewer digits than its limit.
+does not depend on that choice has a derivative, though 1 / (w_j - w_i) has none. Two values count as repeated if they differ by
+at most eps^(3/4) times the largest (1.8e-12 in float64, 6.4e-6 in float32): rounding puts repeated values a few eps apart, and
+any closer the quotient would keep fewer digits than its limit.
 
 Let V' be the cotangent of V, and C the block of V^H V' that belongs to a repeated value w. The skew part of C is what depends on
-the choice of vectors: where it does not vanish there is no derivative, and ``GaugeWarning`` says so. For a function of the matrix,
-V f(W) V^H, the Hermitian part of C is f(w) B, and the cotangent of the block is f'(w) B, of which the values' cotangents are the
-diagonal. ``repeated`` finds f'/f from the two diagonals, up to a multiple of the identity, which a function of the values
-alone may add. So the rule is exact for one such function at repeated values too. ``GaugeWarning`` says where the diagonals are not
-proportional, or leave f'/f open because they are constant (then it is their quotient).
+the choice of vectors: where it does not vanish there is no derivative, and ``GaugeWarning`` says so. For a function of the
+matrix, V f(W) V^H, the Hermitian part of C is f(w) B, and the cotangent of the block is f'(w) B, of which the values' cotangents
+are the diagonal. ``repeated`` finds f'/f from the two diagonals, up to a multiple of the identity, which a function of the values
+alone may add. So the rule is exact for one such function at repeated values too. ``GaugeWarning`` says where the diagonals are
+not proportional, or leave f'/f open because they are constant (then it is their quotient).
 
 From a device that works asynchronously (CUDA) nothing is read: there the rules are the same, without the warnings.
 """

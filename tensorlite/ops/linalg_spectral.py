@@ -51,6 +51,10 @@ _CHOICE = ("depends on the choice of {what}, which is arbitrary: no derivative e
            "loss independent of it (of {how})")
 
 
+_TANGENT = ("the tangents of the {what} of a {value} have no limit that all directions share; they are 0 among themselves, which "
+            "is right for what does not depend on the choice of {what}")
+
+
 # ---- eigh ----------------------------------------------------------------------------------------------------------------
 
 def _mean_of_halves(xp: Any, x: Any) -> Any:
@@ -98,9 +102,7 @@ def _eigh_jvp(t: Any, out: Any) -> Any:
     w, v = out
     m = dot(dot_h(v, hermitian(t)), v)
     if synchronous(w):
-        expect_zero(mul_p(repeats_p(w), m), m, "eigh: the tangents of the eigenvectors of a repeated eigenvalue depend on the "
-                    "direction in a way that has no limit; they are 0 among themselves, which is right for what does not depend "
-                    "on the choice of eigenvectors")
+        expect_zero(mul_p(repeats_p(w), m), m, _TANGENT.format(what="eigenvectors", value="repeated eigenvalue"))
     return real(diagonal(m)), dot(v, mul_p(inverse_gaps_p(w), m))
 
 
@@ -209,9 +211,9 @@ def _inner(bar: Array | None, u: Array, extra: Array | None, k: int) -> Array | 
     return sub_p(first, dot(extra, dot_h(other, u)))
 
 
-def _svd_vjp(g: Any, needs: Any, x: Any, out: Any) -> Any:
+def _svd_vjp(g: Any, needs: Any, x_shape: tuple[int, ...], out: Any) -> Any:
     (gu, gs, gvh), (u, s, vh) = g, out
-    m, n = x.shape[-2:]
+    m, n = x_shape[-2:]
     k = min(m, n)
     u, u2 = _split(u, k)
     v, v2 = _split(mH(vh), k)
@@ -219,7 +221,7 @@ def _svd_vjp(g: Any, needs: Any, x: Any, out: Any) -> Any:
         return (conj(h_dot(columns(u, gs), v)),)
     ubar = _inner(None if gu is None else conj(gu), u, u2, k)
     vbar = _inner(None if gvh is None else mT(gvh), v, v2, k)
-    tolerance = rank_tolerance(x.shape, x.dtype)
+    tolerance = rank_tolerance(x_shape, s.dtype)
     cu, cv = (None if bar is None else dot_h(vectors, bar) for vectors, bar in ((u, ubar), (v, vbar)))
     turn_u, turn_v = (None if c is None else skew(c) for c in (cu, cv))
     together = total(turn_u, turn_v)
@@ -265,27 +267,29 @@ def _svd_expectations(s: Array, gs: Any, near: Array, together: Array, apart: Ar
             expect_zero(mul_p(gs, zero), gs, _ZERO)
 
 
-def _svd_jvp(t: Any, x: Any, out: Any) -> Any:
+def _svd_jvp(t: Any, out: Any) -> Any:
     u, s, vh = out
-    m, n = x.shape[-2:]
+    m, n = t.shape[-2:]
     k = min(m, n)
     u, u2 = _split(u, k)
     v, v2 = _split(mH(vh), k)
     tv, tu = dot(t, v), dot_h(t, u)
     p = dot_h(u, tv)
-    tolerance = rank_tolerance(x.shape, x.dtype)
+    tolerance = rank_tolerance(t.shape, s.dtype)
     together, apart = mul_p(hermitian(p), inverse_gaps_p(s)), mul_p(skew(p), inverse_sums_p(s, tolerance=tolerance))
+    left = sub_p(tv, dot(u, p)) if m > k else None
+    right = sub_p(tu, dot(v, mH(p))) if n > k else None
     if synchronous(s):
-        expect_zero(mul_p(repeats_p(s), hermitian(p)), p, "svd: the tangents of the singular vectors of a repeated singular "
-                    "value depend on the direction in a way that has no limit; they are 0 among themselves, which is right for "
-                    "what does not depend on the choice of singular vectors")
+        message = _TANGENT.format(what="singular vectors", value="repeated or zero singular value")
+        expect_zero(mul_p(repeats_p(s), hermitian(p)), t, message)
+        zero = zeros_among_p(s, tolerance=tolerance)
+        for part in (left, right):
+            if part is not None:
+                expect_zero(columns(part, zero), t, message)
     du, dv = dot(u, add_p(together, apart)), dot(v, sub_p(together, apart))
-    if m != n:
-        rest = inverse_nonzero_p(s, tolerance=tolerance)
-        if m > k:
-            du = add_p(du, columns(sub_p(tv, dot(u, p)), rest))
-        else:
-            dv = add_p(dv, columns(sub_p(tu, dot(v, mH(p))), rest))
+    rest = inverse_nonzero_p(s, tolerance=tolerance)
+    du = du if left is None else add_p(du, columns(left, rest))
+    dv = dv if right is None else add_p(dv, columns(right, rest))
     du, dv = _with_extra(du, u, u2), _with_extra(dv, v, v2)
     return du, real(diagonal(p)), mH(dv)
 
