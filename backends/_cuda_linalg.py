@@ -6,6 +6,7 @@ and raise). CuPy 13 has no eigenvalues of matrices that are not Hermitian, and s
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -28,10 +29,14 @@ def table(backend: Any) -> dict[str, Callable[..., Any]]:
     def solve(a: Any, b: Any) -> Any:
         return linalg.solve(*alike(a, b))
 
+    def triangle(x: Any, upper: bool, unit: bool) -> Any:
+        half = cupy.triu(x, int(unit)) if upper else cupy.tril(x, -int(unit))
+        return half + cupy.eye(x.shape[-1], dtype=x.dtype) if unit else half
+
     def solve_triangular(a: Any, b: Any, *, upper: bool, unit: bool = False) -> Any:
         a, b = alike(a, b)
         if 0 in a.shape or 0 in b.shape or (a.ndim > 2 and int(cupy.__version__.partition(".")[0]) < 14):
-            return substitute(cupy, solve, a, b, upper=upper, unit=unit)
+            return substitute(cupy, solve, triangle, a, b, upper=upper, unit=unit)
         scipy_linalg = import_module(cupy.__name__.replace("cupy", "cupyx") + ".scipy.linalg")
         a = a.astype(cupy.result_type(a, b), copy=False)   # it takes the dtype of a for both
         return scipy_linalg.solve_triangular(a, b, lower=not upper, unit_diagonal=unit, check_finite=False)
@@ -47,5 +52,5 @@ def table(backend: Any) -> dict[str, Callable[..., Any]]:
                                          "Hermitian; take CuPy 14 or the CPU, or eigh for Hermitian matrices")
             return function(x)
         return run
-    return {"solve": solve, "solve_triangular": solve_triangular, "pinv": pinv, "eig": general("eig"),
-            "eigvals": general("eigvals")}
+    return {"solve": solve, "solve_triangular": solve_triangular, "pinv": pinv, "svdvals": partial(linalg.svd, compute_uv=False),
+            "eig": general("eig"), "eigvals": general("eigvals")}

@@ -133,9 +133,11 @@ def _pad(x: Any, *, widths: tuple[tuple[int, int], ...], value: Any) -> Any:
     return out
 
 
-def _gather_batch(images: Any, indices: Any, **constants: Any) -> Any:
-    kernel = kernels.load("gather_batch")
-    return kernel.reference(np, images, indices, **constants) if kernel.cpu is None else kernel.cpu(images, indices, **constants)
+def _fused(name: str) -> Any:
+    def run(*arrays: Any, **constants: Any) -> Any:
+        kernel = kernels.load(name)
+        return kernel.reference(np, *arrays, **constants) if kernel.cpu is None else kernel.cpu(*arrays, **constants)
+    return run
 
 
 def _copy(x: Any) -> Any:
@@ -145,5 +147,5 @@ def _copy(x: Any) -> Any:
 IMPLEMENTATIONS: dict[str, Any] = {
     "getitem": _getitem, "put": _put, "put_add": _put_add, "winners": _winners, "write_view": _write_view,
     "zeros_of": _zeros_of, "diagonal": _diagonal, "pad": _pad, "clone": _copy,
-    "gather_batch": _gather_batch,
+    "gather_batch": _fused("gather_batch"), "augment_batch": _fused("augment_batch"),
 }

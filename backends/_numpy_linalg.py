@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,20 @@ def cofactors(reference: Reference) -> Reference:
     return run
 
 
+@lru_cache(maxsize=256)
+def _masks(n: int, upper: bool, unit: bool) -> tuple[Any, Any]:
+    """Where a triangle is, and what stands elsewhere."""
+    half = np.tri(n, k=-int(unit), dtype=bool)
+    return half.T if upper else half, np.eye(n, dtype=np.float32) if unit else np.float32(0)
+
+
+def _triangle(x: Any, upper: bool, unit: bool) -> Any:
+    mask, rest = _masks(x.shape[-1], upper, unit)   # np.tril makes its mask anew, which takes longer than to use it
+    return np.where(mask, x, rest)
+
+
 def solve_triangular(a: Any, b: Any, *, upper: bool, unit: bool = False) -> Any:
-    return substitute(np, np.linalg.solve, a, b, upper=upper, unit=unit)
+    return substitute(np, np.linalg.solve, _triangle, a, b, upper=upper, unit=unit)
 
 
 IMPLEMENTATIONS: dict[str, Any] = {"solve_triangular": solve_triangular}

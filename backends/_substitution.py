@@ -7,18 +7,16 @@ from typing import Any
 BLOCK = 64
 
 
-def substitute(library: Any, solve: Callable[..., Any], a: Any, b: Any, *, upper: bool, unit: bool) -> Any:
-    """x with T x = b, T the triangle of a (with ones on its diagonal, if ``unit``). ``library`` is NumPy or CuPy.
+def substitute(library: Any, solve: Callable[..., Any], triangle: Callable[..., Any], a: Any, b: Any, *, upper: bool,
+               unit: bool) -> Any:
+    """x with T x = b, T the triangle of a (with ones on its diagonal, if ``unit``), as ``triangle(block, upper, unit)`` makes it
+    of a block. ``library`` is NumPy or CuPy.
 
     The blocks on the diagonal are solved by LU factors, what is beside them goes by products; batch axes broadcast.
     """
-    def triangle(block: Any) -> Any:
-        half = library.triu(block, int(unit)) if upper else library.tril(block, -int(unit))
-        return half + library.eye(block.shape[-1], dtype=block.dtype) if unit else half
-
     n = a.shape[-1]
     if n <= BLOCK:
-        return solve(triangle(a), b)
+        return solve(triangle(a, upper, unit), b)
     batch = library.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     x = library.empty((*batch, *b.shape[-2:]), library.result_type(a, b))
     starts = range(0, n, BLOCK)
@@ -28,5 +26,5 @@ def substitute(library: Any, solve: Callable[..., Any], a: Any, b: Any, *, upper
         rest = b[..., start:stop, :]
         if known.start != known.stop:
             rest = rest - a[..., start:stop, known] @ x[..., known, :]
-        x[..., start:stop, :] = solve(triangle(a[..., start:stop, start:stop]), rest)
+        x[..., start:stop, :] = solve(triangle(a[..., start:stop, start:stop], upper, unit), rest)
     return x

@@ -342,6 +342,16 @@ def _(m: Maker, tag: str, samples: int, size: int, n: int) -> Problem:
     return Problem(m.integers(256, samples, size, dtype="uint8"), m.integers(samples, n), factor=1 / 255, offset=-0.5)
 
 
+@cases("augment_batch", [(5000, 28, 64), (20000, 32, 128), (20000, 32, 512)], [(50000, 32, 128), (50000, 32, 512), (50000, 32, 50000)],
+       dtypes=("uint8",))
+def _(m: Maker, tag: str, samples: int, side: int, n: int) -> Problem:
+    moves = m.device.xp.stack([m.integers(9, n, dtype="int32") - 4, m.integers(9, n, dtype="int32") - 4,
+                               m.integers(2, n, dtype="int32"), m.integers(side, n, dtype="int32"),
+                               m.integers(side, n, dtype="int32")], axis=1)
+    return Problem(m.integers(256, samples, 3, side, side, dtype="uint8"), m.integers(samples, n), moves, factor=1 / 255,
+                   offset=-0.5)
+
+
 # ---- lists of arrays ----------------------------------------------------------------------------------------------------------
 
 NETWORKS: tuple[Sizes, Sizes] = ([(16, 10, 5), (784, 512, 512, 10), (2048,) * 4],

@@ -10,9 +10,10 @@ import numpy as np
 
 from tensorlite import _dtypes, backends, func, kernels
 from tensorlite._autocast import POLICY
-from tensorlite._kernel_rules import Joint, Rule
+from tensorlite._kernel_rules import Joint, Rule, batching_rule
 from tensorlite._signature import Signature
 from tensorlite._state import changed
+from tensorlite.engine.batching import looped
 from tensorlite.engine.primitive import REGISTRY, Primitive, names_of
 from tensorlite.engine.value import Provided
 from tensorlite.errors import KernelError, NotDifferentiableError, ShapeError, TensorliteError
@@ -234,6 +235,8 @@ class kernel(Kernel):
         made = Primitive(self.name, head, elementwise=self.elementwise, outputs=outputs, discrete=vjp is False)
         del REGISTRY[self.name]   # which is of tensorlite's own operations
         made.forward = self._dispatch
+        if not self.elementwise:   # with rules of its own it must stay what they are of
+            made.batch(batching_rule(self._plain) if vjp is None and jvp is None else looped)
         if vjp is None:
             names = ("g", "needs", *self.arguments, "options")
             made.vjp_all(Rule(names, self._differentiated))

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from tensorlite._state import changed, no_grad
+from tensorlite.engine.batching import batch, everywhere, looped
 from tensorlite.engine.value import KIND, RAW, Provided, Value, new, raw
 from tensorlite.errors import GradError, NotDifferentiableError
 
-__all__ = ["Joint", "Rule"]
+__all__ = ["Joint", "Rule", "batching_rule"]
 
 
 class Rule:
@@ -50,6 +51,22 @@ class Joint:
                 raise NotDifferentiableError(f"{self.op}: vjp returned None for {name}, whose gradient is needed; call .detach() "
                                              f"on {name} if none should flow through it")
         return terms
+
+
+def batching_rule(plain: Callable[..., Any]) -> Callable[..., Any]:
+    """vmap of a kernel without rules of its own: the reference, ``plain(xp, *arrays, **options)``, on batched tensors; one by one
+    if it is none of tensors."""
+    def rule(op: Any, args: Any, batched: Any, options: dict[str, Any], size: int, level: int) -> Any:
+        try:
+            with changed(autocast=None):
+                out = plain(Provided.namespace(), *[batch(a, level) if b else a for a, b in zip(args, batched)], **options)
+        except AttributeError:
+            return looped(op, args, batched, options, size)
+        outs = [o if isinstance(o, Value) else Provided.asarray(o) for o in (out if isinstance(out, (tuple, list)) else (out,))]
+        outs = [o.value if o.level == level else everywhere(o, False, size) for o in outs]
+        return tuple(outs) if op.outputs != 1 else outs[0]
+    rule.of_level = True   # type: ignore[attr-defined]
+    return rule
 
 
 def _as_tensors(held: Any) -> Any:

@@ -7,7 +7,7 @@ from tensorlite import _dtypes
 from tensorlite._tensor import Tensor
 from tensorlite.engine import batching, forward
 from tensorlite.engine.forward import dual
-from tensorlite.engine.levels import held
+from tensorlite.engine.levels import OPEN, check_open, held
 from tensorlite.engine.value import Value, provide
 from tensorlite.errors import ShapeError, VmapError
 from tensorlite.ops.functions import trunc
@@ -29,7 +29,34 @@ class LevelTensor(Tensor):
         return op.reverse(args, options, level)
 
     def _host(self) -> Any:
+        check_open(self.level, "asking for a value")
         return self.value._host() if isinstance(self.value, Tensor) else super()._host()
+
+    def numpy(self, *, force: bool = False) -> Any:
+        check_open(self.level, "numpy")
+        return super().numpy(force=force)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        check_open(self.level, "np.asarray")
+        return super().__array__(dtype, copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        check_open(self.level, "__dlpack__")
+        return super().__dlpack__(**options)
+
+    def backward(self, *args: Any, **options: Any) -> None:
+        check_open(self.level, "backward")
+        super().backward(*args, **options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self.clone()
+
+    def __str__(self) -> str:
+        check_open(self.level, "print")
+        return repr(self)
+
+    def __repr__(self) -> str:   # debuggers show it, so it never raises
+        return super().__repr__() if self.level in OPEN else f"tensor(<of a transform that has ended>, dtype={self.dtype})"
 
     def __bool__(self) -> bool:   # of the value below: vmap asks no more than the question
         return bool(self.value) if isinstance(self.value, Tensor) else super().__bool__()
@@ -118,6 +145,9 @@ class BatchTensor(LevelTensor):
     def numpy(self, *, force: bool = False) -> Any:
         return self._host()
 
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._host().__dlpack__(**options)
+
     def detach(self) -> Any:
         return batching.batch(_cut(self.value), self.level)
 
@@ -130,6 +160,8 @@ class BatchTensor(LevelTensor):
         return self
 
     def __repr__(self) -> str:
+        if self.level not in OPEN:
+            return super().__repr__()
         return f"tensor(<a batch of {self.value.shape[0]} of shape {self.shape}, dtype {self.dtype}>)"
 
 

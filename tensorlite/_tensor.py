@@ -9,6 +9,7 @@ import numpy as np
 
 from tensorlite import _dtypes, autograd, backends
 from tensorlite._shown import Size, show, unpickle
+from tensorlite._state import is_grad_enabled
 from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, everyday, extra_of, provide, raw, wrap
 from tensorlite.errors import DTypeError, GradError, ShapeError
@@ -234,7 +235,7 @@ class Tensor(Value):
 
         If the array is changed after an operation saved this tensor for backward, backward raises ``InplaceError``.
         """
-        if self.tracked and not force:
+        if self.tracked and not force and is_grad_enabled():
             raise DTypeError("numpy: this tensor requires a gradient, which NumPy would lose; use .detach().numpy()")
         array = raw(self)
         host = backends.backend_of(array).to_numpy(array)

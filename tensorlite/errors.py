@@ -84,8 +84,8 @@ class LinAlgError(TensorliteError, np.linalg.LinAlgError):
 
 
 class GaugeWarning(UserWarning):
-    """A derivative that depends on an arbitrary choice: of the phases of eigenvectors or singular vectors, or of those of a repeated
-    value."""
+    """A derivative that depends on an arbitrary choice: of the phases of eigenvectors or singular vectors, or of those of a
+    repeated value."""
 
 
 class LeakError(TensorliteError, RuntimeError):

@@ -287,7 +287,7 @@ def permutation(*args: Any, **named: Any) -> Tensor:
 
 def _permutation(source: Any, x: Any, axis: int = 0, *, device: Any = None) -> Tensor:
     if not getattr(x, "ndim", 0):
-        return _wrap(_order(source, as_shape("permutation", raw(x))[0], _device(device)))
+        return _wrap(_order(source, as_shape("permutation", x)[0], _device(device)))
     if not -x.ndim <= axis < x.ndim:
         raise OutOfRangeError(f"permutation: axis is {axis}, but x has shape {tuple(x.shape)}")
     x = x if isinstance(x, Value) else _wrap(x)

@@ -1,4 +1,4 @@
-"""vmap: axes, errors, nesting with every transform, random numbers, changes in place, modules, and what has no rule of its own."""
+"""vmap: axes, errors, nesting with every transform, random numbers, changes in place, modules, operations without a rule."""
 from __future__ import annotations
 
 import importlib
@@ -43,7 +43,7 @@ def loop(f: Any, *batches: Any) -> Any:
     return np.stack([array(f(*row)) for row in zip(*batches)])
 
 
-# ---- which operations have which rule ------------------------------------------------------------------------------------------
+# ---- which operations have which rule --------------------------------------------------------------------------------------
 
 # one by one, in a loop: of cross-entropy only what has class weights that differ along the batch together with label smoothing
 LOOPED: set[str] = set()
@@ -57,7 +57,7 @@ def test_operations_without_a_batching_rule() -> None:
     assert {name for name, rule in rules.items() if rule is batching.decompose} == DECOMPOSED
 
 
-# ---- axes ------------------------------------------------------------------------------------------------------------------------
+# ---- axes ------------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
 def test_in_axes_and_out_axes(axis: int) -> None:
@@ -127,7 +127,7 @@ def test_chunks(chunk_size: int) -> None:
 @pytest.mark.parametrize(("call", "words"), [
     (lambda x: vmap(lambda v: v, in_axes=2)(x), r"leaf 0.*axis 2.*shape \(3, 2\)"),
     (lambda x: vmap(lambda v: v, in_axes=-3)(x), "axis -3"),
-    (lambda x: vmap(lambda v, w: v, in_axes=(0, 1))(x, x), r"different lengths: leaf 0 of shape \(3, 2\) has 3 along axis 0, leaf 1"),
+    (lambda x: vmap(lambda v, w: v, in_axes=(0, 1))(x, x), r"different lengths: leaf 0 of shape \(3, 2\) has 3 along axis 0"),
     (lambda x: vmap(lambda v: v, in_axes=None)(x), "None for all"),
     (lambda x: vmap(lambda v: v, in_axes=(None,))(x), "None for all"),
     (lambda x: vmap(lambda v: v, in_axes=(0, 0))(x), "does not fit"),
@@ -151,12 +151,12 @@ def test_errors_of_axes_and_options(call: Any, words: str) -> None:
         call(normal(3, 2))
 
 
-# ---- values that are asked for ---------------------------------------------------------------------------------------------------
+# ---- values that are asked for ---------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("ask", [
-    bool, int, float, complex, np.asarray, lambda v: v.item(), lambda v: v.tolist(), lambda v: v.numpy(), lambda v: v if v else v,
-    lambda v: 0 < v < 1, lambda v: v in (1, 2), lambda v: [1, 2][v.int()], lambda v: tl.tensor([v, v]), lambda v: tl.allclose(v, v),
-    lambda v: tl.arange(5)[:v.int()], lambda v: max(v, 0), lambda v: "%d" % v,
+    bool, int, float, complex, np.asarray, lambda v: v.item(), lambda v: v.tolist(), lambda v: v.numpy(), lambda v: v if v else 0,
+    lambda v: 0 < v < 1, lambda v: v in (1, 2), lambda v: [1, 2][v.int()], lambda v: tl.tensor([v, v]),
+    lambda v: tl.allclose(v, v), lambda v: tl.arange(5)[:v.int()], lambda v: max(v, 0), lambda v: range(v.int()),
 ], ids=str)
 def test_values_cannot_be_looked_at(ask: Any) -> None:
     with pytest.raises(VmapError, match="asked for its value"):
@@ -177,8 +177,9 @@ def test_what_does_not_need_values_works() -> None:
     assert seen == [("tensor(<a batch of 3 of shape (2,), dtype float64>)", "(2,)", "float64", "cpu")]
 
 
-@pytest.mark.parametrize("use", [lambda v: v + 1, lambda v: bool(v[0] > 0), lambda v: v.sum().item(), lambda v: vmap(lambda w: w)(v),
-                                 lambda v: tl.stack([v, v])])
+@pytest.mark.parametrize("use", [
+    lambda v: v + 1, lambda v: bool(v[0] > 0), lambda v: v.sum().item(), lambda v: vmap(lambda w: w * 2)(v),
+    lambda v: tl.stack([v, v])])
 def test_a_value_that_leaks_is_refused(use: Any) -> None:
     kept = []
     vmap(lambda v: (kept.append(v), v)[1])(normal(3, 2))
@@ -199,7 +200,7 @@ def test_an_exception_closes_the_level() -> None:
     same(tl.rand(2) * 0, [0, 0])   # no vmap is open that would ask for randomness=
 
 
-# ---- nesting -------------------------------------------------------------------------------------------------------------------------
+# ---- nesting ---------------------------------------------------------------------------------------------------------------
 
 def f(x: Any) -> Any:
     return (tl.sin(x) * x.sum()).sum() + (x ** 3).sum()
@@ -213,10 +214,12 @@ def test_vmap_of_vmap() -> None:
 
 
 @pytest.mark.parametrize("transform", [
-    grad, jacrev, jacfwd, hessian, lambda g: grad(lambda x: grad(g)(x).sum()), lambda g: jacrev(grad(g)), lambda g: jacfwd(grad(g)),
+    grad, jacrev, jacfwd, hessian, lambda g: grad(lambda x: grad(g)(x).sum()), lambda g: jacrev(grad(g)),
+    lambda g: jacfwd(grad(g)),
     lambda g: lambda x: jvp(g, (x,), (x * x,))[1], lambda g: lambda x: jvp(grad(g), (x,), (tl.cos(x),))[1],
     lambda g: lambda x: vjp(lambda y: g(y) * y, x)[1](tl.sin(x))[0], lambda g: lambda x: value_and_grad(g)(x)[0],
-    lambda g: lambda x: jacrev(lambda s: vmap(lambda e: g(x * e))(s))(x), lambda g: hessian(lambda x: vmap(tl.sin)(x).prod() + g(x)),
+    lambda g: lambda x: jacrev(lambda s: vmap(lambda e: g(x * e))(s))(x),
+    lambda g: hessian(lambda x: vmap(tl.sin)(x).prod() + g(x)),
 ])
 def test_vmap_of_other_transforms(transform: Any) -> None:
     x = normal(4, 3)
@@ -227,7 +230,8 @@ def test_vmap_of_other_transforms(transform: Any) -> None:
 @pytest.mark.parametrize("transform", [
     lambda g, x: grad(lambda v: (g(v) * tl.arange(1.0, 5.0)).sum())(x), lambda g, x: jacrev(g)(x), lambda g, x: jacfwd(g)(x),
     lambda g, x: jvp(g, (x,), (tl.cos(x),))[1], lambda g, x: hessian(lambda v: (g(v) ** 2).sum())(x),
-    lambda g, x: vjp(g, x)[1](tl.arange(1.0, 5.0, dtype=tl.float64))[0], lambda g, x: grad(lambda v: grad(lambda w: g(w).sum())(v).sum())(x),
+    lambda g, x: vjp(g, x)[1](tl.arange(1.0, 5.0, dtype=tl.float64))[0],
+    lambda g, x: grad(lambda v: grad(lambda w: g(w).sum())(v).sum())(x),
 ])
 def test_other_transforms_of_vmap(transform: Any) -> None:
     x = normal(4, 3)
@@ -245,8 +249,8 @@ def test_the_tape_of_level_0_goes_through() -> None:
     tl.tanh(again_x * again_w).sum().backward()
     same(w.grad, again_w.grad)
     same(leaf.grad, again_x.grad)
-    (second,) = tl.autograd.grad(tl.autograd.grad(vmap(lambda v: (v * w).sum() ** 3)(leaf).sum(), w, create_graph=True)[0].sum(), w)
-    assert second.shape == (3,)
+    cubes = [vmap(lambda v: (v * w).sum() ** 3)(leaf).sum(), ((leaf * w).sum(1) ** 3).sum()]
+    same(*[tl.autograd.grad(tl.autograd.grad(c, w, create_graph=True)[0].sum(), w)[0] for c in cubes])
     with tl.no_grad():
         assert not vmap(lambda v: v * w)(leaf).requires_grad
     assert not vmap(lambda v: (v * w).detach())(leaf).requires_grad
@@ -258,7 +262,7 @@ def test_autocast_inside() -> None:
         assert vmap(lambda v: F.linear(v, w))(x).dtype == F.linear(x, w).dtype == tl.float16
 
 
-# ---- random numbers ----------------------------------------------------------------------------------------------------------------------
+# ---- random numbers --------------------------------------------------------------------------------------------------------
 
 DRAWS: dict[str, Any] = {
     "rand": lambda *n: tl.rand(*n, 2),
@@ -364,7 +368,7 @@ def test_dropout_of_what_all_share_differs() -> None:
     assert len({tuple(row) for row in out.tolist()}) == 3
 
 
-# ---- changes in place ------------------------------------------------------------------------------------------------------------------------
+# ---- changes in place ------------------------------------------------------------------------------------------------------
 
 def test_changes_in_place() -> None:
     def change(v: Any, n: Any) -> Any:
@@ -380,8 +384,8 @@ def test_changes_in_place() -> None:
     loops = [change(tl.tensor(v), m) for v, m in zip(array(x), array(n).tolist())]
     same(out, np.stack([array(o) for o, _ in loops]))
     same(part, np.stack([array(p) for _, p in loops]))
-    g = vmap(grad(lambda v, m: (change(v, m)[0] ** 2).sum()))(x, n)
-    same(g, np.stack([array(grad(lambda v: (change(v, m)[0] ** 2).sum())(tl.tensor(v))) for v, m in zip(array(x), array(n).tolist())]))
+    g = grad(lambda v, m: (change(v, m)[0] ** 2).sum())
+    same(vmap(g)(x, n), np.stack([array(g(tl.tensor(v), m)) for v, m in zip(array(x), array(n).tolist())]))
 
 
 def test_an_argument_that_is_changed_is_not_changed_outside() -> None:
@@ -409,13 +413,13 @@ def test_what_differs_is_not_written_into_what_does_not() -> None:
     same(grad(lambda v: (filled(v) ** 2).sum())(x[0]), loop(grad(lambda v: (filled(v) ** 2).sum()), x)[0])
 
 
-# ---- masks ---------------------------------------------------------------------------------------------------------------------------------------
+# ---- masks -----------------------------------------------------------------------------------------------------------------
 
 MASKS = tl.tensor([[True, False, True], [False, True, True], [True, True, False]])
 
 
 def by_mask(x: Any, m: Any, v: Any) -> Any:
-    out = x * 1
+    out = x * 1 + (v.sum() + m.sum()) * 0   # a value of every transform that there is one of in the assignment
     out[m] = v
     return out
 
@@ -431,7 +435,7 @@ def test_assignment_by_masks_that_differ(values: tuple[int, ...]) -> None:
         same(vmap(h)(x, MASKS, v), loop(h, x, MASKS, v))
     tangent = lambda x, m, v: jvp(lambda a, b: by_mask(a, m, b), (x, v), (x * x, v * v))[1]
     same(vmap(tangent)(x, MASKS, v), loop(tangent, x, MASKS, v))
-    same(vmap(by_mask, in_axes=(None, 0, None))(x[0], MASKS, v[0]), np.stack([array(by_mask(x[0], m, v[0])) for m in MASKS]))
+    same(vmap(by_mask, in_axes=(None, 0, None))(x[0], MASKS, v[0]), loop(lambda m: by_mask(x[0], m, v[0]), MASKS))
 
 
 def test_assignment_by_masks_with_too_few_values() -> None:
@@ -453,7 +457,7 @@ def test_lists_of_batched_integers_index() -> None:
     same(vmap(lambda v, k: v[None, k, ...])(x, n), np.stack([a[None, k] for a, k in zip(array(x), array(n))]))
 
 
-# ---- checks of values are made of all examples ---------------------------------------------------------------------------------------------------
+# ---- checks of values are made of all examples -----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("call", [
     lambda: vmap(lambda i: F.one_hot(i, 3))(tl.tensor([[0, 2], [1, 3]])),
@@ -498,7 +502,7 @@ def test_searching_in_tables_that_differ() -> None:
             np.isin(v, t, invert=invert) for v, t in zip(array(x), array(tables))]))
 
 
-# ---- losses -----------------------------------------------------------------------------------------------------------------------------------------
+# ---- losses ----------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -521,7 +525,7 @@ def test_half_precision_cross_entropy_sums_as_wide_as_without() -> None:
     np.testing.assert_allclose(array(out), [array(F.cross_entropy(a, b)) for a, b in zip(z, y)], rtol=1e-3)
 
 
-# ---- modules -----------------------------------------------------------------------------------------------------------------------------------------
+# ---- modules ---------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("module", "shape"), [
     (lambda: nn.Linear(3, 2), (5, 4, 3)), (lambda: nn.Linear(3, 2, bias=False), (5, 3)), (lambda: nn.LayerNorm(3), (5, 4, 3)),
@@ -546,7 +550,8 @@ def test_modules(module: Any, shape: tuple[int, ...]) -> None:
     ensemble = vmap(by_params)(stacked, x)
     for k in params:
         same(together[k], np.stack([array(a[k]) for a in alone]), 1e-11)
-        same(ensemble[k], np.stack([array(by_params({n: s[i] for n, s in stacked.items()}, x[i])[k]) for i in range(5)]), 1e-11)
+        members = [by_params({n: s[i] for n, s in stacked.items()}, x[i])[k] for i in range(5)]
+        same(ensemble[k], np.stack([array(m) for m in members]), 1e-11)
 
 
 def test_batch_norm_does_not_follow_a_batch_of_batches() -> None:
@@ -570,7 +575,7 @@ def test_attention() -> None:
     same(vmap(causal)(q), loop(causal, q))
 
 
-# ---- per-sample gradients and ensembles, against PyTorch ---------------------------------------------------------------------------------------------
+# ---- per-sample gradients and ensembles, against PyTorch -------------------------------------------------------------------
 
 def mlp(params: Any, x: Any, y: Any, ops: Any) -> Any:
     w1, b1, w2, b2 = params
@@ -597,19 +602,25 @@ def test_per_sample_gradients_and_ensembles_are_pytorchs() -> None:
 
     stacks = [rng.standard_normal((5, *s)) for s in shapes]
     ours = vmap(grad(lambda p: mlp(p, tl.tensor(x), tl.tensor(y), F)))([tl.tensor(p) for p in stacks])
-    theirs = torch.func.vmap(torch.func.grad(lambda p: mlp(p, torch.tensor(x), torch.tensor(y), TF)))([torch.tensor(p) for p in stacks])
+    whole = lambda p: mlp(p, torch.tensor(x), torch.tensor(y), TF)
+    theirs = torch.func.vmap(torch.func.grad(whole))([torch.tensor(p) for p in stacks])
     for a, b in zip(ours, theirs):
         same(a, b.numpy(), 1e-10)
 
 
-# ---- user kernels --------------------------------------------------------------------------------------------------------------------------------------
+# ---- user kernels ----------------------------------------------------------------------------------------------------------
 
 def test_user_kernels() -> None:
     cube = tl.kernel("vmap_cube", formula="x * x * x + y")
     rows = tl.kernel("vmap_rows", reference=lambda xp, x: xp.sum(x, axis=1), signature="x: (n, d) -> (n)")
     x, y = normal(4, 3), normal(3)
     same(vmap(rows)(normal(4, 3, 2)), array(normal(4, 3, 2)).sum(2))
-    same(vmap(grad(lambda v: (rows(v) ** 2).sum()))(normal(4, 3, 2)), np.repeat(2 * array(normal(4, 3, 2)).sum(2, keepdims=True), 2, 2))
+    doubled = np.repeat(2 * array(normal(4, 3, 2)).sum(2, keepdims=True), 2, 2)
+    same(vmap(grad(lambda v: (rows(v) ** 2).sum()))(normal(4, 3, 2)), doubled)
+    straight = tl.kernel("vmap_straight", reference=lambda xp, x: xp.sum(xp.round(x), axis=1), signature="x: (n, d) -> (n)",
+                         vjp=lambda g, x: tl.expand(tl.reshape(g, (-1, 1)), x.shape))   # not the reference's derivative, which is 0
+    for g in (vmap(grad(lambda v: straight(v).sum())), grad(lambda v: vmap(straight)(v).sum())):
+        same(g(normal(4, 3, 2)), np.ones((4, 3, 2)))
     same(vmap(lambda v: cube(v, y))(x), array(x) ** 3 + array(y))
     same(vmap(grad(lambda v: cube(v, y).sum()))(x), 3 * array(x) ** 2)
 
@@ -617,3 +628,44 @@ def test_user_kernels() -> None:
 def test_integers_cannot_be_differentiated_inside_either() -> None:
     with pytest.raises(DTypeError, match="cannot be differentiated"):
         vmap(grad(lambda n: n * 2))(tl.tensor([1, 2]))
+
+
+# ---- on CUDA ---------------------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def cuda() -> Any:
+    from cuda_device import real, stand_in
+    if real():
+        yield "cuda"
+        return
+    cuda_on_cpu = pytest.importorskip("cuda_on_cpu")
+    if cuda_on_cpu.why_not():
+        pytest.skip(str(cuda_on_cpu.why_not()))
+    with stand_in():
+        yield "cuda"
+
+
+def masked(x: Any, m: Any, v: Any) -> Any:
+    return (by_mask(x, m, v) ** 2).sum()
+
+
+@pytest.mark.parametrize("name", ["masks", "group", "dropout", "losses", "search", "norm", "group by random numbers"])
+def test_cuda_agrees(cuda: str, name: str) -> None:
+    x, v, y = normal(3, 3), normal(3, 2), tl.tensor([[0, 2, 1], [1, 1, -100], [2, 0, 0]])
+    z = normal(3, 3, 3)
+    calls: dict[str, tuple[Any, tuple[Any, ...]]] = {
+        "masks": (vmap(grad(masked, (0, 2))), (x, MASKS, v)),
+        "group": (vmap(grad(lambda a: (a[a > 0] ** 2).sum() if a.sum() > 0 else a.prod()), branching="group"), (x,)),
+        "dropout": (vmap(grad(lambda a: F.dropout(a, 0.5).sum()), randomness="different"), (x,)),
+        "losses": (vmap(grad(lambda a, b: F.cross_entropy(a, b, label_smoothing=0.1))), (z, y)),
+        "search": (vmap(tl.searchsorted), (tl.sort(x), z)),
+        "norm": (vmap(grad(lambda a, w: (F.layer_norm(a, 3, w, w) ** 3).sum(), (0, 1)), in_axes=(0, None)), (z, x[0])),
+        "group by random numbers": (vmap(lambda a: F.dropout(a, 0.5) * 2 if tl.rand((), device=a.device) > 0.5 else F.dropout(a, 0.5),
+                                         branching="group", randomness="different"), (x,)),
+    }
+    call, args = calls[name]
+    expected = draw(lambda: call(*args))
+    got = draw(lambda: call(*[a.to(cuda) for a in args]))
+    for a, b in zip(got if isinstance(got, tuple) else (got,), expected if isinstance(expected, tuple) else (expected,)):
+        assert a.device.startswith("cuda")
+        same(a.cpu(), b, 1e-11)

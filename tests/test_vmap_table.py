@@ -38,7 +38,9 @@ _always: Callable[[Arrays, Flags], bool] = lambda arrays, batched: True
 _SHAPE = "the result's shape depends on the values"
 # row -> (error, for which arrays of which some are batched, why)
 REFUSED: dict[str, tuple[type[Exception], Callable[[Arrays, Flags], bool], str]] = {
-    **dict.fromkeys(("nonzero", "argwhere", "unique_counts", "unique_inverse", "unique_values", "unique_all: values", "unique_all: indices", "unique_all: inverse_indices", "unique_all: counts"), (VmapError, _always, _SHAPE)),
+    **dict.fromkeys((
+        "nonzero", "argwhere", "unique_counts", "unique_inverse", "unique_values", "unique_all: values", "unique_all: indices",
+        "unique_all: inverse_indices", "unique_all: counts"), (VmapError, _always, _SHAPE)),
     "repeat": (VmapError, lambda arrays, batched: len(batched) > 1 and batched[1], _SHAPE),
     "getitem": (VmapError, _by_mask, _SHAPE),
     "masked_select": (VmapError, _by_mask, _SHAPE),
@@ -84,7 +86,7 @@ def refused(row: Any, run: Callable[[], Any], arrays: Arrays, batched: Flags, wh
     error, which, _ = REFUSED.get(row.name, (None, None, ""))
     if error is None or which is None or not which(arrays, batched):
         return False
-    with pytest.raises(error, match=";|:") as caught:
+    with pytest.raises(error, match=r";|:") as caught:
         run()
     assert type(caught.value) is error, what
     return True
@@ -144,7 +146,7 @@ def test_gradients_against_a_loop(row: Any) -> None:
                 return pullback(tuple(tl.tensor(rng.standard_normal(o.shape), dtype=o.dtype) for o in outs))
             what = f"{row.name}, case {number}, batched {batched}"
             mapping = vmap(pulled, in_axes=tuple(0 if b else None for b in batched), **OPTIONS.get(row.name, {}))
-            if row.name not in ("setitem", "change_view") and refused(   # vjp follows value and target, so there it can be written
+            if row.name not in ("setitem", "change_view") and refused(   # vjp follows value and target: it can be written there
                     row, lambda m=mapping, s=stacked: m(*map(tl.tensor, s)), stacked, batched, what):
                 continue
             out = mapping(*map(tl.tensor, stacked))

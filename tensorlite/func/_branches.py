@@ -142,7 +142,7 @@ def grouped(run: Callable[..., Any], part: Callable[[Any], Any], size: int) -> A
     order = np.argsort(np.concatenate([examples for examples, *_ in done]), kind="stable")
     merged = []
     for k in range(len(done[0][1])):
-        parts = [everywhere(*outs[k], len(examples)) for examples, outs, *_ in done]
+        parts = [everywhere(outs[k][0], outs[k][1], len(examples)) for examples, outs, *_ in done]
         shapes = {tuple(p.shape)[1:] for p in parts}
         if len(shapes) > 1:
             raise VmapError(f"vmap: result {k} has different shapes along different paths: "

@@ -189,9 +189,9 @@ class custom_jvp(_Custom):
 
     ``f.defjvp(rule)``, which may be used as a decorator: ``rule(primals, tangents)`` gets two tuples and returns f's result and
     its tangent, which is linear in the tangents (those that are zero come as zeros). ``f.defjvps(*rules)``: one for each
-    argument, ``rule(tangent, result, *primals)``, or None; the tangents add up. The arguments ``nondiff_argnums`` are constants that come
-    first to ``rule``. Reverse mode transposes the rule, vmap runs it on the batch, and a derivative of the derivative is that of
-    what the rule does. What is differentiated must be among the arguments, as with :class:`custom_vjp`.
+    argument, ``rule(tangent, result, *primals)``, or None; the tangents add up. The arguments ``nondiff_argnums`` are constants
+    that come first to ``rule``. Reverse mode transposes the rule, vmap runs it on the batch, and a derivative of the derivative
+    is that of what the rule does. What is differentiated must be among the arguments, as with :class:`custom_vjp`.
 
     Errors: ``GradError`` without a rule and for captured values; ``ShapeError`` for tangents of other shapes.
 

@@ -19,6 +19,14 @@ def _start(name: str, primals: Any) -> tuple[list[Any], Any]:
     return [x if isinstance(x, Value) else Provided.asarray(x) for x in flat], rebuild
 
 
+def _check_primals(name: str, flat: list[Any], tangents: Any) -> None:
+    """Refuse tangents of what has none."""
+    for k, (x, t) in enumerate(zip(flat, _tree.flatten(tangents, none_is_leaf=True)[0])):
+        if t is not None and not Provided.is_differentiable(x.dtype):
+            raise DTypeError(f"{name}: primal {k} has dtype {x.dtype}, which cannot be differentiated; give None as its tangent, or "
+                             "convert it with .to(tl.float32)")
+
+
 def _tangent(o: Any, level: int) -> Any:
     """A result's tangent at ``level``; zeros if it has none."""
     mine = isinstance(o, Value) and o.level == level
@@ -38,11 +46,11 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any, *, has_aux: bool = F
     (tensor([1., 4.]), tensor([2., 0.]))
     """
     flat, rebuild = _start("jvp", primals)
-    tangents = tuple(tangents) if isinstance(tangents, list) else tangents
+    if not isinstance(tangents, (tuple, list)):
+        raise GradError(f"jvp: tangents is a {type(tangents).__name__}; expected a tuple with one tangent for each primal")
+    tangents = tuple(tangents)
+    _check_primals("jvp", flat, tangents)
     given = matched("jvp", "tangent", tangents, rebuild(flat), "primals")
-    for x, t in zip(flat, given):
-        if t is not None and not Provided.is_differentiable(x.dtype):
-            raise DTypeError(f"jvp: a primal of dtype {x.dtype} cannot be differentiated; give None as its tangent")
     with Level() as level:
         out, aux = split_aux("jvp", f(*rebuild([dual(bare(x), bare(t), level) for x, t in zip(flat, given)])), has_aux)
         outs, rebuild_out = as_tensors("jvp", out)

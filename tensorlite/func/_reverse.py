@@ -9,7 +9,7 @@ from tensorlite import _dtypes, _tree
 from tensorlite.backends import backend_of
 from tensorlite.engine.levels import ReverseLevel, below, held, leaf, pull
 from tensorlite.engine.value import Provided, Value
-from tensorlite.errors import DTypeError, GradError
+from tensorlite.errors import DTypeError, GradError, ShapeError
 from tensorlite.func._trees import Argnums, as_tensors, matched, positions_of, replaced, split_aux, tree_below
 
 
@@ -35,6 +35,8 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
     def pullback(*cotangents: Any) -> Any:
         """The cotangents of the primals."""
+        if len(cotangents) != 1 and not isinstance(result, tuple):
+            raise ShapeError(f"pullback: {len(cotangents)} cotangents were given for 1 result; expected one, built like the result")
         given = matched("pullback", "cotangent", cotangents[0] if len(cotangents) == 1 else cotangents, result, "results")
         return rebuild([held(g) for g in pull(outs, given, leaves, level)])
 
@@ -78,6 +80,8 @@ def _check_scalar(out: Any, leaves: list[Any], holomorphic: bool) -> None:
     if out.numel() != 1:
         raise GradError(f"grad: the function returned shape {tuple(out.shape)}; expected a scalar: reduce it, or use vjp or jacrev")
     kind = _dtypes.kind(out.dtype)
+    if kind not in "fc":
+        raise DTypeError(f"grad: the function returned {out.dtype}, which has no derivative; expected a floating scalar")
     if holomorphic and (kind != "c" or any(_dtypes.kind(x.dtype) != "c" for x in leaves)):
         raise DTypeError(f"grad: holomorphic=True is for complex functions of complex inputs; the function returned {out.dtype}, "
                          f"and the inputs are {', '.join(sorted({str(x.dtype) for x in leaves}))}")

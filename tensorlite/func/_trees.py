@@ -14,11 +14,16 @@ Argnums = int | Sequence[int]
 
 def positions_of(name: str, argnums: Argnums, args: tuple[Any, ...]) -> list[int]:
     """``argnums`` counted from the front."""
-    given = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    given = tuple(argnums) if isinstance(argnums, (tuple, list)) else (argnums,)
     for n in given:
-        if not isinstance(n, int) or not -len(args) <= n < len(args):
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise GradError(f"{name}: argnums is {argnums!r}; expected an integer, or a tuple of integers")
+        if not -len(args) <= n < len(args):
             raise GradError(f"{name}: argnums has {n!r}, but the function was called with {len(args)} positional arguments")
-    return [n % len(args) for n in given]
+    found = [n % len(args) for n in given]
+    if len(set(found)) < len(found):
+        raise GradError(f"{name}: argnums is {argnums!r}, which names an argument twice")
+    return found
 
 
 def replaced(args: tuple[Any, ...], positions: Sequence[int], trees: Sequence[Any]) -> list[Any]:
@@ -40,6 +45,8 @@ def split_aux(name: str, out: Any, has_aux: bool) -> tuple[Any, Any]:
 
 
 def _described(out: Any) -> str:
+    if isinstance(out, Value):
+        return f"a tensor of shape {tuple(out.shape)}"
     return f"a tuple of {len(out)}" if isinstance(out, tuple) else f"a {type(out).__name__}"
 
 
@@ -61,6 +68,8 @@ def matched(name: str, what: str, tree: Any, like: Any, labels: str) -> list[Any
             out.append(None)
             continue
         number = not hasattr(t, "shape")
+        if number and not isinstance(t, (bool, int, float, complex)):
+            raise DTypeError(f"{name}: {what} {k} is a {type(t).__name__}; expected a tensor of shape {tuple(getattr(x, 'shape', ()))}")
         t = t if isinstance(t, Value) else Provided.asarray(t)
         x = x if isinstance(x, Value) else Provided.asarray(x)
         if tuple(t.shape) != tuple(x.shape):

@@ -509,7 +509,7 @@ def dropout(op: Any, args: Args, batched: Flags, options: Options, size: int, le
         rest = tuple([one for one in levels if one != level])
         return op(x, p=options["p"], place=options["place"], **({"levels": rest} if rest else {}))
     factor = op(ones_p(getitem_p(x, spec=(0, Ellipsis)), dtype=None), **options)
-    return where_p(ne_p(factor, 0), mul_p(x, factor), 0)
+    return mul_p(where_p(ne_p(factor, 0), x, 0), factor)   # what is dropped may be infinite
 
 
 dropout.of_level = True   # type: ignore[attr-defined]

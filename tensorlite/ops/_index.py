@@ -68,7 +68,7 @@ def _bound(bound: Any) -> Any:
     if bound is None:
         return None
     if isinstance(bound, Value) and bound.level:
-        return operator.index(bound)
+        return operator.index(bound)   # type: ignore[arg-type]
     value = raw(bound)
     try:
         return operator.index(value.item() if getattr(value, "ndim", None) == 0 else value)

@@ -29,7 +29,17 @@ def _dropout(xp: Any, x: Any, *, p: float, place: tuple[int, int, int], levels: 
 
 dropout_p = primitive("dropout", _dropout, linear_in="x")
 dropout_p.batch(_batching.dropout)
-dropout_p.vjp(x=lambda g, p, place, levels: dropout_p(g, p=p, place=place, **({"levels": levels} if levels else {})))
+dropout_p.vjp(x=lambda g, p, place, levels: _same_mask(g, p, place, levels))
+dropout_p.jvp(x=lambda t, p, place, levels: _same_mask(t, p, place, levels))
+
+
+def _same_mask(g: Any, p: float, place: Any, levels: tuple[int, ...]) -> Any:
+    """g with the mask of the forward; where that differs along a batch, g does too."""
+    if not levels:
+        return dropout_p(g, p=p, place=place)
+    for level in levels:
+        g = batching.lifted(g, batching.opened(level))
+    return dropout_p(g, p=p, place=place, levels=levels)
 
 
 def check_p(name: str, p: float) -> None:

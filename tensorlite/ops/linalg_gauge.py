@@ -32,7 +32,7 @@ from tensorlite.ops import manipulation
 from tensorlite.ops.contraction import matmul_p
 from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p
 from tensorlite.ops.functions import abs_p, conj
-from tensorlite.ops.rearrange import diag_embed, diagonal_p
+from tensorlite.ops.rearrange import diagonal_p
 from tensorlite.ops.reduction import sum_p
 
 Array = Any
@@ -67,14 +67,30 @@ def h_dot(x: Array, y: Array) -> Array:
     return matmul_p(x, conj(y), ty=True)
 
 
-def hermitian(x: Array) -> Array:
-    """(x + x^H) / 2."""
-    return mul_p(add_p(x, mH(x)), 0.5)
+def adjoint(xp: Any, x: Any) -> Any:
+    """x^H, for references."""
+    h = xp.matrix_transpose(x)
+    return xp.conj(h) if xp.isdtype(x.dtype, "complex floating") else h
 
 
-def skew(x: Array) -> Array:
-    """(x - x^H) / 2."""
-    return mul_p(sub_p(x, mH(x)), 0.5)
+# Parts of a matrix. In the pairing Re(g t) each is its own transpose.
+hermitian: Primitive = primitive("hermitian", lambda xp, x: (x + adjoint(xp, x)) / 2, linear_in="x")   # (x + x^H) / 2
+hermitian.vjp(x=lambda g: hermitian(g))
+
+skew: Primitive = primitive("skew", lambda xp, x: (x - adjoint(xp, x)) / 2, linear_in="x")   # (x - x^H) / 2
+skew.vjp(x=lambda g: skew(g))
+
+half_lower: Primitive = primitive("half_lower", lambda xp, x: (xp.tril(x) + xp.tril(x, k=-1)) / 2, linear_in="x")
+half_lower.vjp(x=lambda g: half_lower(g))   # the lower triangle with half the diagonal
+
+
+def _on_diagonal(xp: Any, w: Any) -> Any:
+    eye = xp.eye(w.shape[-1], dtype=w.dtype)
+    return xp.where(eye == 1, xp.expand_dims(w, axis=-1), xp.zeros_like(eye))
+
+
+on_diagonal: Primitive = primitive("on_diagonal", _on_diagonal, linear_in="w")
+on_diagonal.vjp(w=lambda g: diagonal(g))
 
 
 def row(w: Array) -> Array:
@@ -94,10 +110,6 @@ def columns(x: Array, w: Array) -> Array:
 
 def diagonal(x: Array) -> Array:
     return diagonal_p(x, offset=0, axis1=x.ndim - 2, axis2=x.ndim - 1)
-
-
-def on_diagonal(w: Array) -> Array:
-    return diag_embed(w)
 
 
 def total(*terms: Array | None) -> Array:
@@ -215,7 +227,8 @@ def _repeated(xp: Any, w: Any, herm: Any, g: Any) -> Any:
 # f'/f within a block of repeated values; what of the values' cotangents g does not fit; what of the block leaves f'/f open
 repeated_p = primitive("repeated", _repeated, outputs=3, discrete=True)
 
-for _one in (inverse_gaps_p, inverse_sums_p, inverse_nonzero_p, repeats_p, zeros_among_p, repeated_p):
+for _one in (hermitian, skew, half_lower, on_diagonal, inverse_gaps_p, inverse_sums_p, inverse_nonzero_p, repeats_p,
+             zeros_among_p, repeated_p):
     _one.batch(leading)
 
 

@@ -16,10 +16,12 @@ from tensorlite.ops.cumulative import cumulative_prod
 from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p
 from tensorlite.ops.functions import conj, imag, real
 from tensorlite.ops.linalg_gauge import (
+    adjoint,
     column,
     diagonal,
     dot,
     dot_h,
+    half_lower,
     hermitian,
     is_complex,
     mH,
@@ -324,25 +326,15 @@ def slogdet(x: Array, /) -> SlogdetResult:
 
 # ---- cholesky --------------------------------------------------------------------------------------------------------------
 
-def _cholesky(xp: Any, x: Any) -> Any:
-    h = xp.matrix_transpose(x)
-    return xp.linalg.cholesky((x + (xp.conj(h) if xp.isdtype(x.dtype, "complex floating") else h)) / 2)
-
-
 def _check_cholesky(x: Any) -> None:
     matrices("cholesky", x, square=True)
     raise LinAlgError(f"cholesky: {refused(x, lambda one: np.linalg.cholesky((one + one.conj().T) / 2))} of x of "
                       f"shape {tuple(x.shape)} is not positive definite; a small multiple of the identity added to it may help")
 
 
-def _half_diagonal(x: Array) -> Array:
-    """The lower triangle with half the diagonal."""
-    return sub_p(tril_p(x, k=0), mul_p(on_diagonal(diagonal(x)), 0.5))
-
-
 def _cholesky_vjp(g: Any, out: Any) -> Any:
     # Murray, "Differentiation of the Cholesky decomposition" (2016), section 3: L^-H phi(L^H L') L^-1
-    p = hermitian(_half_diagonal(dot_h(out, conj(g))))
+    p = hermitian(half_lower(dot_h(out, conj(g))))
     p = solve_triangular_p(mH(out), p, upper=True, unit=False)
     return conj(mH(solve_triangular_p(mH(out), mH(p), upper=True, unit=False)))
 
@@ -350,10 +342,10 @@ def _cholesky_vjp(g: Any, out: Any) -> Any:
 def _cholesky_jvp(t: Any, out: Any) -> Any:
     s = solve_triangular_p(out, hermitian(t), upper=False, unit=False)
     s = mH(solve_triangular_p(out, mH(s), upper=False, unit=False))
-    return dot(out, _half_diagonal(s))
+    return dot(out, half_lower(s))
 
 
-cholesky_p: Primitive = primitive("cholesky", _cholesky, check=_check_cholesky)
+cholesky_p: Primitive = primitive("cholesky", lambda xp, x: xp.linalg.cholesky((x + adjoint(xp, x)) / 2), check=_check_cholesky)
 cholesky_p.vjp(x=_cholesky_vjp)
 cholesky_p.jvp(x=_cholesky_jvp)
 cholesky_p.batch(leading)

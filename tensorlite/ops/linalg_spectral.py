@@ -18,6 +18,7 @@ from tensorlite.ops._names import torch_aliases
 from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p
 from tensorlite.ops.functions import conj, imag, real
 from tensorlite.ops.linalg_gauge import (
+    adjoint,
     any_nonzero,
     block_of,
     column,
@@ -57,11 +58,6 @@ _TANGENT = ("the tangents of the {what} of a {value} have no limit that all dire
 
 # ---- eigh ----------------------------------------------------------------------------------------------------------------
 
-def _mean_of_halves(xp: Any, x: Any) -> Any:
-    h = xp.matrix_transpose(x)
-    return (x + (xp.conj(h) if xp.isdtype(x.dtype, "complex floating") else h)) / 2
-
-
 def _check_square(name: str) -> Any:
     def check(x: Any) -> None:
         matrices(name, x, square=True)
@@ -69,9 +65,9 @@ def _check_square(name: str) -> Any:
     return check
 
 
-eigh_p: Primitive = primitive("eigh", lambda xp, x: tuple(xp.linalg.eigh(_mean_of_halves(xp, x))), outputs=2,
+eigh_p: Primitive = primitive("eigh", lambda xp, x: tuple(xp.linalg.eigh((x + adjoint(xp, x)) / 2)), outputs=2,
                               check=_check_square("eigh"))
-eigvalsh_p: Primitive = primitive("eigvalsh", lambda xp, x: xp.linalg.eigvalsh(_mean_of_halves(xp, x)),
+eigvalsh_p: Primitive = primitive("eigvalsh", lambda xp, x: xp.linalg.eigvalsh((x + adjoint(xp, x)) / 2),
                                   discrete=True, check=_check_square("eigvalsh"))
 _EIGH = "eigh: the loss " + _CHOICE.format(
     what="eigenvectors", how="their phases, and of rotations among those of equal eigenvalues")
@@ -86,13 +82,14 @@ def _eigh_vjp(g: Any, needs: Any, out: Any) -> Any:
     c = dot_h(v, vbar)
     turn = skew(c)
     p = mul_p(turn, inverse_gaps_p(w))
-    near = repeats_p(w)
-    if synchronous(w):
-        if is_complex(v):
-            expect_zero(imag(diagonal(c)), c, _EIGH)
+    near, read = repeats_p(w), synchronous(w)
+    repeated = not read or any_nonzero(near)
+    if read and is_complex(v):
+        expect_zero(imag(diagonal(c)), c, _EIGH)
+    if read and repeated:
         expect_zero(mul_p(near, turn), c, _EIGH)
-    if gw is not None and (not synchronous(w) or any_nonzero(near)):
-        p = total(p, block_of(w, hermitian(c), gw, "eigh"))
+    if repeated and gw is not None:
+        p = add_p(p, block_of(w, hermitian(c), gw, "eigh"))
     if gw is not None:
         p = add_p(p, on_diagonal(gw))
     return (conj(h_dot(dot(v, p), v)),)
@@ -186,7 +183,7 @@ def _check_svd(x: Any, full: bool = False) -> None:
 
 svd_p: Primitive = primitive("svd", lambda xp, x, *, full: tuple(xp.linalg.svd(x, full_matrices=full)), outputs=3,
                              check=_check_svd)
-svdvals_p: Primitive = primitive("svdvals", lambda xp, x: xp.linalg.svd(x, full_matrices=False)[1], discrete=True,
+svdvals_p: Primitive = primitive("svdvals", lambda xp, x: xp.linalg.svdvals(x), discrete=True,
                                  check=_check_svd)
 _SVD = "svd: the loss " + _CHOICE.format(
     what="singular vectors", how="their common phases, and of rotations among those of equal or zero singular values")
@@ -227,13 +224,15 @@ def _svd_vjp(g: Any, needs: Any, x_shape: tuple[int, ...], out: Any) -> Any:
     together = total(turn_u, turn_v)
     apart = total(turn_u, None if turn_v is None else neg_p(turn_v))
     p = add_p(mul_p(together, inverse_gaps_p(s)), mul_p(apart, inverse_sums_p(s, tolerance=tolerance)))
-    near = repeats_p(s)
-    if gs is not None and (not synchronous(s) or any_nonzero(near)):
-        p = total(p, block_of(s, hermitian(total(cu, cv)), gs, "svd"))
+    near, read = repeats_p(s), synchronous(s)
+    repeated = not read or any_nonzero(near)
+    if repeated and gs is not None:
+        p = add_p(p, block_of(s, hermitian(total(cu, cv)), gs, "svd"))
     left, right = (None if bar is None or rows == k else sub_p(bar, dot(vectors, c))
                    for bar, vectors, c, rows in ((ubar, u, cu, m), (vbar, v, cv, n)))
-    if synchronous(s):
-        _svd_expectations(s, gs, near, together, apart, left, right, ubar, vbar, tolerance, m != n)
+    zero = zeros_among_p(s, tolerance=tolerance)
+    if read and (repeated or is_complex(u) or any_nonzero(zero)):
+        _svd_expectations(gs, near, zero, together, apart, left, right, (ubar, vbar), m != n)
     if gs is not None:
         p = add_p(p, on_diagonal(gs))
     out = h_dot(dot(u, p), v)
@@ -246,25 +245,20 @@ def _svd_vjp(g: Any, needs: Any, x_shape: tuple[int, ...], out: Any) -> Any:
     return (conj(out),)
 
 
-def _svd_expectations(s: Array, gs: Any, near: Array, together: Array, apart: Array, left: Any, right: Any, ubar: Any, vbar: Any,
-                      tolerance: float, oblong: bool) -> None:
+def _svd_expectations(gs: Any, near: Array, zero: Array, together: Array, apart: Array, left: Any, right: Any,
+                      bars: tuple[Any, Any], oblong: bool) -> None:
     """``GaugeWarning`` for what the loss must not depend on."""
-    scale = together
-    for bar in (ubar, vbar):
-        if bar is not None and size_of(bar) > size_of(scale):
-            scale = bar
+    scale = max([together, *(bar for bar in bars if bar is not None)], key=size_of)
     if is_complex(together):
         expect_zero(diagonal(together), scale, _SVD)
     expect_zero(mul_p(near, together), scale, _SVD)
-    zero = zeros_among_p(s, tolerance=tolerance)
-    if any_nonzero(zero):
-        both = mul_p(column(zero), row(zero))
-        expect_zero(mul_p(both, apart), scale, _SVD)
-        for part in (left, right):
-            if part is not None:
-                expect_zero(columns(part, zero), scale, _SVD)
-        if gs is not None and (oblong or any_nonzero(mul_p(near, both))):
-            expect_zero(mul_p(gs, zero), gs, _ZERO)
+    both = mul_p(column(zero), row(zero))
+    expect_zero(mul_p(both, apart), scale, _SVD)
+    for part in (left, right):
+        if part is not None:
+            expect_zero(columns(part, zero), scale, _SVD)
+    if gs is not None and (oblong or any_nonzero(mul_p(near, both))):
+        expect_zero(mul_p(gs, zero), gs, _ZERO)
 
 
 def _svd_jvp(t: Any, out: Any) -> Any:

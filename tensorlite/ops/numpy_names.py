@@ -92,8 +92,8 @@ def average(x: Array, axis: Any = None, weights: Array | None = None) -> Array:
     x, w = creation.asarray(x), creation.asarray(weights)
     if tuple(w.shape) != tuple(x.shape):
         if not isinstance(axis, int) or w.ndim != 1 or w.shape[0] != x.shape[axis]:
-            raise ShapeError(f"average: weights has shape {tuple(w.shape)}; expected x's shape {tuple(x.shape)}, or with one axis "
-                             "its length")
+            raise ShapeError(f"average: weights has shape {tuple(w.shape)}; expected x's shape {tuple(x.shape)}, or with one "
+                             "axis its length")
         w = manipulation.reshape(w, tuple([w.shape[0] if i == axis % x.ndim else 1 for i in range(x.ndim)]))
         return sum_(x * w, axis=axis) / sum_(w)
     return sum_(x * w, axis=axis) / sum_(w, axis=axis)

@@ -6,7 +6,7 @@ from typing import Any
 from tensorlite._dtypes import as_dtype
 from tensorlite.engine.batching import along, shaped
 from tensorlite.engine.primitive import Primitive, primitive
-from tensorlite.engine.value import raw
+from tensorlite.engine.value import Value
 from tensorlite.ops._axes import Axis, check_axes, count_along, kept_shape
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.elementwise import cast, mul_p
@@ -18,7 +18,7 @@ def axes(axis: Any) -> Any:
     """PyTorch's lists of axes as the tuples that array libraries take."""
     if axis is None or axis.__class__ is int:
         return axis
-    return tuple(axis) if axis.__class__ is list else raw(axis)
+    return tuple(axis) if axis.__class__ is list else int(axis) if isinstance(axis, Value) else axis   # type: ignore[call-overload]
 
 
 def floating(xp: Any, x: Any) -> Any:

@@ -257,6 +257,16 @@ def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
             run(images, at, factor=channels, offset=0.5, dtype="float16")]
 
 
+@case("augment_batch", ("uint8", "float32"))
+def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
+    images, at = run.put(rng.integers(0, 255, (7, 3, 5, n)).astype(dtype)), run.put(rng.integers(-7, 7, 6))
+    moves = run.put(np.stack([rng.integers(-2, 3, 6), rng.integers(-2, 3, 6), np.arange(6) % 2, rng.integers(-2, 5, 6),
+                              rng.integers(-2, n, 6)], 1).astype(np.int32))
+    channels = rng.random((3, 1, 1)).astype(np.float32)
+    return [run(images, at, moves, factor=1 / 255), run(images, at, moves, cut=2, fill=(1, 2, 3), factor=channels, offset=-channels),
+            run(images, at, moves, size=(4, 8), factor=channels, offset=0.5, dtype="float16")]
+
+
 # ---- lists of arrays ----------------------------------------------------------------------------------------------------------
 
 def arrays(rng: Any, dtype: str, n: int) -> list[np.ndarray[Any, Any]]:
