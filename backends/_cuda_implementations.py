@@ -13,7 +13,7 @@ from tensorlite.backends import _cuda_complex, _cuda_contraction, _cuda_indexing
 
 # operation -> kernel, where the host code takes the operation's own arguments
 _KERNELS = ("sigmoid", "sigmoid_backward", "relu_backward", "embedding_grad", "dropout", "philox", "grad_norm", "unscale",
-            "update_scale", "sum_to", "gather_batch", "augment_batch", "take_rows")
+            "update_scale", "sum_to", "gather_batch", "augment_batch", "take_rows", "max_pool", "max_pool_grad", "resample")
 _PLANS = ("sgd", "adam", "rmsprop")
 
 

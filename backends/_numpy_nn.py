@@ -68,4 +68,5 @@ def _kernel(name: str) -> Any:
 IMPLEMENTATIONS: dict[str, Any] = {**_numpy_normalization.IMPLEMENTATIONS, "embedding": embedding,
                                    "embedding_grad": embedding_grad, "dropout": dropout,
                                    "sgd_plan": _plan("sgd"), "adam_plan": _plan("adam"), "rmsprop_plan": _plan("rmsprop"),
-                                   **{name: _kernel(name) for name in ("grad_norm", "unscale", "update_scale")}}
+                                   **{name: _kernel(name) for name in (
+                                       "grad_norm", "unscale", "update_scale", "max_pool", "max_pool_grad", "resample")}}

@@ -342,8 +342,8 @@ def _(m: Maker, tag: str, samples: int, size: int, n: int) -> Problem:
     return Problem(m.integers(256, samples, size, dtype="uint8"), m.integers(samples, n), factor=1 / 255, offset=-0.5)
 
 
-@cases("augment_batch", [(5000, 28, 64), (20000, 32, 128), (20000, 32, 512)], [(50000, 32, 128), (50000, 32, 512), (50000, 32, 50000)],
-       dtypes=("uint8",))
+@cases("augment_batch", [(5000, 28, 64), (20000, 32, 128), (20000, 32, 512)], [(50000, 32, 128), (50000, 32, 512),
+       (50000, 32, 50000)], dtypes=("uint8",))
 def _(m: Maker, tag: str, samples: int, side: int, n: int) -> Problem:
     moves = m.device.xp.stack([m.integers(9, n, dtype="int32") - 4, m.integers(9, n, dtype="int32") - 4,
                                m.integers(2, n, dtype="int32"), m.integers(side, n, dtype="int32"),

@@ -243,6 +243,19 @@ def _(torch: Any, wrap: Any, images: Any, indices: Any, factor: float, offset: f
     return partial(wrap(lambda x, i: x[i].to(torch.float32) * factor + offset), images, indices)
 
 
+@peer("augment_batch")
+def _(torch: Any, wrap: Any, images: Any, indices: Any, moves: Any, factor: float, offset: float) -> Any:
+    def run(x: Any, i: Any, m: Any) -> Any:
+        side = x.shape[-1]
+        at = torch.arange(side, device=x.device)
+        v, u = at + m[:, :1], torch.where(m[:, 2:3] != 0, side - 1 - at, at) + m[:, 1:2]
+        inside = ((v >= 0) & (v < side))[:, None, :, None] & ((u >= 0) & (u < side))[:, None, None]
+        v, u = v.clamp(0, side - 1)[:, None, :, None], u.clamp(0, side - 1)[:, None, None]
+        found = x[i[:, None, None, None], torch.arange(x.shape[1], device=x.device)[None, :, None, None], v, u]
+        return torch.where(inside, found, 0).to(torch.float32) * factor + offset
+    return partial(wrap(run), images, indices, moves)
+
+
 @peer("grad_norm")
 def _(torch: Any, wrap: Any, grads: Any) -> Any:
     return partial(wrap(lambda grads: torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))), grads)
@@ -283,7 +296,8 @@ def _(torch: Any, wrap: Any, x: Any, w: Any, b: Any, g: Any) -> Any:
 
 # ---- JAX --------------------------------------------------------------------------------------------------------------------
 
-NO_JAX = ("check_indices", "grad_norm", "unscale", "update_scale", "rmsprop", "linear")   # nothing of the kind, or in place
+NO_JAX = ("check_indices", "augment_batch", "grad_norm", "unscale", "update_scale", "rmsprop",
+          "linear")   # nothing of the kind, or in place
 
 
 def _jax(jax: Any, device: Cpu | Cuda, case: Case, problems: list[Problem]) -> Candidate:

@@ -329,52 +329,56 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Generator", "Tensor", "__array_api_version__", "__array_namespace_info__", "__version__", "abs", "absolute", "acos",
-    "acosh", "add", "addmm", "adjoint", "all", "allclose", "amax", "amin", "amp", "angle", "any", "arange", "arccos",
-    "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "argwhere", "array",
-    "array_equal", "as_tensor", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d",
-    "autocast", "autograd", "average", "backends", "bernoulli", "bincount", "bitwise_and", "bitwise_invert",
-    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm", "bool",
-    "broadcast_arrays", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "can_cast", "cat", "ceil", "chunk",
-    "clamp", "clamp_max", "clamp_min", "clip", "clone", "column_stack", "complex", "complex128", "complex64", "concat",
-    "concatenate", "config", "conj", "conjugate", "contiguous", "copysign", "cos", "cosh", "count_nonzero", "cross", "cuda",
-    "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "data", "debug", "deg2rad", "degrees", "diag", "diag_embed",
-    "diagonal", "diff", "div", "divide", "dot", "double", "dstack", "e", "einsum", "empty", "empty_like", "enable_grad",
-    "eq", "equal", "erf", "erfc", "erfinv", "errors", "exp", "exp2", "expand_dims", "expit", "expm1", "eye", "fft", "finfo",
-    "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64", "floor", "floor_divide", "fmod",
-    "frac", "from_dlpack", "from_numpy", "full", "full_like", "func", "gather", "ge", "get_default_dtype", "get_rng_state",
-    "grad", "greater", "greater_equal", "gt", "half", "hessian", "hstack", "hvp", "hypot", "identity", "iinfo", "imag",
-    "index_add", "index_copy", "index_fill", "index_put", "index_select", "inf", "initial_seed", "inner", "int", "int16",
-    "int32", "int64", "int8", "io", "is_complex", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose",
-    "iscomplex", "isdtype", "isfinite", "isin", "isinf", "isnan", "isreal", "jacfwd", "jacobian", "jacrev", "jvp", "kernel",
-    "kron", "kthvalue", "le", "lerp", "less", "less_equal", "linalg", "linearize", "linspace", "load", "log", "log10",
-    "log1p", "log2", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "logit", "logsumexp", "long", "lt", "manual_seed", "masked_fill", "masked_scatter", "masked_select",
-    "matmul", "matrix_transpose", "max", "maximum", "mean", "meshgrid", "min", "minimum", "mm", "mod", "models", "moveaxis",
-    "movedim", "mul", "multiply", "mv", "nan", "nan_to_num", "nanmean", "nansum", "narrow", "ndim", "ne", "neg", "negative",
-    "newaxis", "nextafter", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "numel", "ones", "ones_like",
-    "optim", "outer", "pad", "permute", "permute_dims", "pi", "polar", "polyval", "positive", "pow", "power", "prelu",
-    "prod", "promote_types", "put", "rad2deg", "radians", "rand", "rand_like", "randint", "randint_like", "randn",
-    "randn_like", "random", "randperm", "ravel", "real", "reciprocal", "register_backend", "relu", "remainder", "repeat",
-    "repeat_interleave", "reshape", "result_type", "rint", "roll", "rot90", "round", "row_stack", "rsqrt", "save",
-    "scatter", "scatter_add", "searchsorted", "select", "set_default_dtype", "set_grad_enabled", "set_rng_state", "sgn",
-    "shape", "short", "sigmoid", "sign", "signbit", "sin", "sinh", "softmax", "softplus", "sort", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "std_mean", "stop_gradient", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take",
-    "take_along_axis", "take_along_dim", "tan", "tanh", "tensor", "tensor_split", "tensordot", "testing", "tile", "topk",
-    "trace", "train", "transpose", "trapezoid", "tril", "triu", "true_divide", "trunc", "uint16", "uint32", "uint64",
-    "uint8", "unbind", "unflatten", "unique", "unique_all", "unique_counts", "unique_inverse", "unique_values", "unsqueeze",
-    "unstack", "use_backend", "value_and_grad", "var", "var_mean", "vdot", "vecdot", "vector_norm", "view_as_complex",
-    "view_as_real", "vjp", "vmap", "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "acosh", "add", "addmm", "adjoint", "all", "allclose", "amax", "amin", "amp", "angle", "any", "arange", "arccos", "arccosh",
+    "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "argwhere", "array", "array_equal",
+    "as_tensor", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "autocast",
+    "autograd", "average", "backends", "bernoulli", "bincount", "bitwise_and", "bitwise_invert", "bitwise_left_shift",
+    "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm", "bool", "broadcast_arrays", "broadcast_shapes",
+    "broadcast_tensors", "broadcast_to", "can_cast", "cat", "ceil", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone",
+    "column_stack", "complex", "complex128", "complex64", "concat", "concatenate", "config", "conj", "conjugate", "contiguous",
+    "copysign", "cos", "cosh", "count_nonzero", "cross", "cuda", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum",
+    "custom_jvp", "custom_root", "custom_vjp", "data", "debug", "deg2rad", "degrees", "diag", "diag_embed", "diagonal", "diff",
+    "div", "divide", "dot", "double", "dstack", "e", "einsum", "empty", "empty_like", "enable_grad", "eq", "equal", "erf",
+    "erfc", "erfinv", "errors", "exp", "exp2", "expand_dims", "expit", "expm1", "eye", "fft", "finfo", "fix", "fixed_point",
+    "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64", "floor", "floor_divide", "fmod", "frac",
+    "from_dlpack", "from_numpy", "full", "full_like", "func", "gather", "ge", "get_default_dtype", "get_rng_state", "grad",
+    "greater", "greater_equal", "gt", "half", "hessian", "hstack", "hvp", "hypot", "identity", "iinfo", "imag", "index_add",
+    "index_copy", "index_fill", "index_put", "index_select", "inf", "initial_seed", "inner", "int", "int16", "int32", "int64",
+    "int8", "io", "is_complex", "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "iscomplex", "isdtype",
+    "isfinite", "isin", "isinf", "isnan", "isreal", "jacfwd", "jacobian", "jacrev", "jvp", "kernel", "kron", "kthvalue", "le",
+    "lerp", "less", "less_equal", "linalg", "linearize", "linspace", "load", "log", "log10", "log1p", "log2", "log_sigmoid",
+    "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp",
+    "long", "lt", "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul", "matrix_transpose", "max",
+    "maximum", "mean", "meshgrid", "min", "minimum", "mm", "mod", "models", "moveaxis", "movedim", "mul", "multiply", "mv",
+    "nan", "nan_to_num", "nanmean", "nansum", "narrow", "ndim", "ne", "neg", "negative", "newaxis", "nextafter", "nn",
+    "no_grad", "nonzero", "norm", "normal", "not_equal", "numel", "ones", "ones_like", "optim", "outer", "pad", "permute",
+    "permute_dims", "pi", "polar", "polyval", "positive", "pow", "power", "prelu", "prod", "promote_types", "put", "rad2deg",
+    "radians", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "random", "randperm", "ravel", "real",
+    "reciprocal", "register_backend", "relu", "remainder", "repeat", "repeat_interleave", "reshape", "result_type", "rint",
+    "roll", "rot90", "round", "row_stack", "rsqrt", "save", "scan", "scatter", "scatter_add", "searchsorted", "select",
+    "set_default_dtype", "set_grad_enabled", "set_rng_state", "sgn", "shape", "short", "sigmoid", "sign", "signbit", "sin",
+    "sinh", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "stop_gradient",
+    "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis", "take_along_dim", "tan", "tanh", "tensor",
+    "tensor_split", "tensordot", "testing", "tile", "topk", "trace", "train", "transpose", "trapezoid", "tril", "triu",
+    "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind", "unflatten", "unique", "unique_all",
+    "unique_counts", "unique_inverse", "unique_values", "unsqueeze", "unstack", "use_backend", "value_and_grad", "var",
+    "var_mean", "vdot", "vecdot", "vector_norm", "view_as_complex", "view_as_real", "vjp", "vmap", "vstack", "where",
+    "while_loop", "xlogy", "zeros", "zeros_like",
 ]
 
 # ---- on demand: the layers above, which importing tensorlite does not pay for
 _LAZY = {"fft": "", "linalg": "", "nn": "", "optim": "", "debug": "", "testing": "", "data": "", "io": "", "models": "",
          "train": "", "load": "io", "save": "io", "amp": "", "cuda": "", "autocast": "_autocast", "kernel": "_kernel",
-         "kron": "linalg", "cross": "linalg"}
+         "kron": "linalg", "cross": "linalg", "custom_vjp": "func._custom", "custom_jvp": "func._custom",
+         "custom_root": "func._implicit", "fixed_point": "func._implicit", "scan": "func._loops", "while_loop": "func._loops"}
 
 if TYPE_CHECKING:
     from tensorlite import amp, cuda, data, debug, fft, io, linalg, models, nn, optim, testing, train
     from tensorlite._autocast import autocast
     from tensorlite._kernel import kernel
+    from tensorlite.func._custom import custom_jvp, custom_vjp
+    from tensorlite.func._implicit import custom_root, fixed_point
+    from tensorlite.func._loops import scan, while_loop
     from tensorlite.io import load, save
 
 # NumPy's further names of functions

@@ -247,3 +247,49 @@ def test_wrong_calls() -> None:
 def test_a_reason_replaces_a_check() -> None:
     report = certify(tl.sin, [(X,)], "cpu", skip={"vmap": "it is not asked for here"})
     assert report.line("vmap") == ("vmap", "n/a", "", "it is not asked for here")
+
+
+# ---- the command line ----------------------------------------------------------------------------------------------------
+
+def command(*words: str) -> int:
+    from tensorlite.cli import main
+    return main(["certify", *words])
+
+
+def test_samples_are_of_what_there_is() -> None:
+    from tensorlite.testing._samples import SAMPLES, entry
+    assert len(SAMPLES) > 100
+    for name in SAMPLES:
+        function, samples, _ = entry(name)
+        assert callable(function) and samples, name
+
+
+def test_command(capsys: Any) -> None:
+    assert command("tanh", "linalg.inv", "--device", "cpu", "--seed", "3") == 0
+    out = capsys.readouterr().out
+    assert "tanh: certified, 3 samples on cpu\n" in out and "linalg.inv: certified" in out
+    assert out.endswith("2 of 2 certified\n")
+    assert command("--list") == 0
+    assert "nn.functional.cross_entropy\n" in capsys.readouterr().out
+
+
+def test_command_on_a_users_function(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    (tmp_path / "mine_to_certify.py").write_text(
+        "import numpy as np, tensorlite as tl\n"
+        "def good(x, y): return tl.sin(x) * y\n"
+        "def bad(x, y): return tl.sin(x) * y.detach()\n"
+        "def samples(): return [(np.ones(3), np.arange(3.0))]\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+    assert command("mine_to_certify:good", "--shape", "2,3", "--shape", "3", "--device", "cpu") == 0
+    assert command("mine_to_certify:good", "--samples", "mine_to_certify:samples", "--device", "cpu", "--quiet") == 0
+    capsys.readouterr()
+    assert command("mine_to_certify:bad", "--shape", "3", "--shape", "3", "--device", "cpu") == 1
+    out = capsys.readouterr().out
+    assert "gradient              FAILED" in out and out.endswith("not certified: mine_to_certify:bad\n")
+    for words, text in ((("mine_to_certify:none", "--shape", "3"), "has no attribute 'none'"),
+                        (("nothing",), "'nothing' has no samples"),
+                        (("mine_to_certify:good",), "give --shape once for each argument"),
+                        (("mine_to_certify:good", "--shape", "two"), "expected integers with commas")):
+        assert command(*words) == 2
+        assert text in capsys.readouterr().err

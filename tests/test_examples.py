@@ -16,6 +16,8 @@ SAYS = {
     "computational_graph": ["by hand:    f = -12.0", "[-4.0, -4.0, 3.0]"],
     "control_flow": ["a = -0.71852928: 204800.0"],
     "custom_function": ["through round: tensor([ 0.,  4., -4.])", "gradcheck, twice: True"],
+    "custom_rules": ["(x + y) z: -12.0 [-4.0, -4.0, 3.0]", "sigmoid: 0.1192, reverse 0.1050, forward 0.1050, second 0.0800"],
+    "equilibrium": ["largest difference of the gradients: ", "test accuracy 9"],
     "hvp": ["the snippet:          tensor([1402.,  200.,   -2., -400.,  400.]", "the whole matrix:     tensor([1402.,"],
     "inplace_safety": ["1. backward of exp", "2. backward of mul", "3. setitem", "x[i] = v: tensor([0., 5., 4.])"],
     "mds": ["final loss"],

@@ -583,7 +583,8 @@ def test_mistakes_inside_of_transforms_are_named() -> None:
     assert vmap(Combined.apply)(x).shape == (2,)
     with pytest.raises(VmapError, match=r"Combined has a vmap rule.*setup_context"):
         vmap(tl.grad(Combined.apply))(x)
-    for answer, says in ((lambda x: x, r"Wrong\.vmap returned a .*; expected a pair"), (lambda x: (x, (0, 0)), "2 batch axes for 1 results"),
+    for answer, says in (
+            (lambda x: x, r"Wrong\.vmap returned a .*; expected a pair"), (lambda x: (x, (0, 0)), "2 batch axes for 1 results"),
                          (lambda x: (x[:1], 0), r"result 0 of shape \(1,\) with the batch axis 0; expected 2 examples")):
         Wrong.answer = staticmethod(answer)
         with pytest.raises(VmapError, match=says):

@@ -16,7 +16,8 @@ def cost(images: Any, indices: Any, moves: Any, *, size: Any = None, dtype: Any 
     height, width = out_size(images, size)
     n = indices.size * images.shape[1] * height * width
     to = 2 if str(dtype) in ("float16", "bfloat16") else np.dtype(dtype).itemsize
-    return Cost(n * (images.dtype.itemsize + to) + indices.size * indices.dtype.itemsize + moves.size * moves.dtype.itemsize, 2 * n)
+    tables = indices.size * indices.dtype.itemsize + moves.size * moves.dtype.itemsize
+    return Cost(n * (images.dtype.itemsize + to) + tables, 2 * n)
 
 
 kernel = Kernel("augment_batch", augment_batch, cost, cpu=f"{__name__}.cpu:augment_batch", cuda=f"{__name__}.cuda:augment_batch")

@@ -29,14 +29,19 @@ __device__ void augment(Out* out, const In* images, const I* indices, const int*
         if (!valid && within == 0) report(fault, kind, row, i, s.images);
         if (row < 0) row += s.images;
         const In* image = images + (valid ? row : 0) * s.channels * s.height * s.width;
-        const float factor = factors[channel];
-        pack<Out> result;
-        for (int j = 0; j < step; j++) {
-            const float product = pixel(image, moves + 5 * i, s, channel, y, x + j, fills[channel]) * factor;
-            result.at[j] = rounded<Out>(offsets ? product + offsets[channel] : product);   // -0 + 0 would be 0
+        const float factor = factors[channel], filling = fills[channel], offset = offsets ? offsets[channel] : 0.0f;
+        const auto value = [&](i64 at) {
+            const float product = pixel(image, moves + 5 * i, s, channel, y, at, filling) * factor;
+            return rounded<Out>(offsets ? product + offset : product);   // -0 + 0 would be 0
+        };
+        if (!wide) {
+            out[t] = value(x);
+            continue;
         }
-        if (wide) store16(out + t * step, result);
-        else out[t] = result.at[0];
+        pack<Out> result;
+#pragma unroll
+        for (int j = 0; j < packed; j++) result.at[j] = value(x + j);
+        store16(out + t * packed, result);
     }
 }
 

@@ -63,8 +63,8 @@ def move(xp: Any, images: Any, moves: Any, *, size: Any = None, cut: int = 0, fi
 def check(images: Any, indices: Any, moves: Any) -> None:
     """``ShapeError`` unless the images have four axes and there is a row of five moves for each index."""
     if len(images.shape) != 4 or len(indices.shape) != 1 or tuple(moves.shape) != (indices.shape[0], COLUMNS):
-        raise ShapeError(f"augment_batch: images, indices and moves have shapes {tuple(images.shape)}, {tuple(indices.shape)} and "
-                         f"{tuple(moves.shape)}; expected (n, channels, height, width), (k,) and (k, {COLUMNS})")
+        raise ShapeError(f"augment_batch: images, indices and moves have shapes {tuple(images.shape)}, {tuple(indices.shape)} "
+                         f"and {tuple(moves.shape)}; expected (n, channels, height, width), (k,) and (k, {COLUMNS})")
 
 
 def out_size(images: Any, size: Any) -> tuple[int, int]:

@@ -2,20 +2,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from itertools import pairwise
 from math import isclose
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 
 from tensorlite import backends
-from tensorlite.data.transforms import Normalize
+from tensorlite.data.transforms import Normalize, moves_of
 from tensorlite.engine.value import new, raw
 from tensorlite.errors import DataError, DTypeError, OutOfRangeError
+from tensorlite.kernels.augment_batch.reference import augment_batch
 from tensorlite.kernels.gather_batch.reference import gather_batch
 from tensorlite.kernels.take_rows.reference import take_rows
 from tensorlite.ops.creation import asarray
-from tensorlite.random import Generator, permutation
+from tensorlite.random import Generator, Key, permutation
 
 __all__ = ["ArrayDataset", "Dataset", "Subset", "TensorDataset", "random_split"]
 
@@ -91,14 +93,38 @@ class TensorDataset:
         """The batch with its first array normalised."""
         return batch if self.normalize is None else (self.normalize(batch[0]), *batch[1:])
 
+    def to(self, device: Any) -> Self:
+        """The same data set with its data on a device, where its batches are then made (and augmented)."""
+        moved = copy(self)
+        moved.arrays = tuple([raw(new(a).to(device=str(device))) for a in self.arrays])
+        return moved
+
     def batch(self, indices: Any) -> Batch:
         """``finish(take(indices))``, with the same bits, in one pass over the images where nothing was overridden."""
+        f = self._normalized_in_one_pass()
+        return self.finish(self.take(indices)) if f is None else self._fused("gather_batch", gather_batch, f, indices)
+
+    def augmented(self, indices: Any, transforms: Sequence[Any], keys: Sequence[Key]) -> Batch | None:
+        """The batch with the transforms applied before normalisation, in one pass over the images; None where that cannot be."""
+        f, images = self._normalized_in_one_pass(), self.arrays[0]
+        if f is None:
+            return None
+        shape = (len(indices), *images.shape[1:])
+        found = moves_of(transforms, keys, shape, backends.backend_of(images).device_of(images))
+        if found is None:
+            return None
+        return self._fused("augment_batch", augment_batch, f, indices, found.table, size=found.size, cut=found.cut,
+                           fill=found.fill)
+
+    def _normalized_in_one_pass(self) -> Normalize | None:
         f, cls = self.normalize, type(self)
-        if f.__class__ is not Normalize or cls.take is not TensorDataset.take or cls.finish is not TensorDataset.finish:
-            return self.finish(self.take(indices))
+        plain = f.__class__ is Normalize and cls.take is TensorDataset.take and cls.finish is TensorDataset.finish
+        return cast(Normalize, f) if plain else None
+
+    def _fused(self, name: str, reference: Any, f: Normalize, indices: Any, *moves: Any, **options: Any) -> Batch:
         images = self.arrays[0]
-        run = backends.backend_of(images).implementation("gather_batch", gather_batch)
-        first = run(images, _beside(images, indices), factor=f.factor, offset=f.offset)
+        run = backends.backend_of(images).implementation(name, reference)
+        first = run(images, _beside(images, indices), *moves, factor=f.factor, offset=f.offset, **options)
         return (first, *[_gather(a, indices) for a in self.arrays[1:]])
 
 
@@ -155,11 +181,21 @@ def source(dataset: Any, order: Any) -> tuple[Any, Any]:
     return dataset, order
 
 
-def batch_of(dataset: Any, indices: Any) -> Batch:
+def batch_of(dataset: Any, indices: Any, transforms: Sequence[Any] = (), keys: Sequence[Key] = ()) -> Batch:
     """A finished batch, in one pass where the data set has a way."""
-    run = getattr(dataset, "batch", None)
-    found: Batch = dataset.finish(dataset.take(indices)) if run is None else run(indices)
-    return found
+    if not transforms:
+        run = getattr(dataset, "batch", None)
+        found: Batch = dataset.finish(dataset.take(indices)) if run is None else run(indices)
+        return found
+    one_pass = getattr(dataset, "augmented", None)
+    fused: Batch | None = None if one_pass is None else one_pass(indices, transforms, keys)
+    if fused is not None:
+        return fused
+    batch = dataset.take(indices)
+    for transform, key in zip(transforms, keys):
+        batch = (raw(transform(batch[0], key)), *batch[1:])
+    finished: Batch = dataset.finish(batch)
+    return finished
 
 
 def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | None = None) -> list[Subset]:

@@ -1,7 +1,12 @@
 """Batches of a data set, in order or shuffled, that can be stopped and taken up again anywhere."""
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Generator as Generating
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from contextvars import copy_context
 from typing import Any
 
 import numpy as np
@@ -21,10 +26,15 @@ class DataLoader:
     Data sets made of arrays are gathered with one array operation per array and batch; other data sets are asked for one sample
     after another, which ``collate_fn`` (by default :func:`collate`) puts together. ``transform`` is one function or several,
     ``f(first_array, key) -> array``, applied before the data set's normalisation (see ``tensorlite.data.transforms``).
-    ``num_workers`` and ``persistent_workers`` are accepted for PyTorch's sake and ignored: a batch of MNIST costs 20 microseconds
-    here. Batches go to ``device`` while the host goes on; with ``pin_memory`` by way of page-locked memory, which is quicker;
+    Batches go to ``device`` while the host goes on; with ``pin_memory`` by way of page-locked memory, which is quicker;
     without a ``device`` they stay in it (where there is CUDA at all).
-    Data that live on a GPU are gathered there: the order of an epoch is sent to it once.
+    Data that live on a GPU are gathered and augmented there: the order of an epoch is sent to it once.
+
+    With ``num_workers`` above 0 that many threads (not processes) make batches ahead, ``prefetch_factor`` each. Order and
+    contents stay the same, as long as a transform draws only by its key; an exception is raised where its batch would have come;
+    leaving the loop ends the threads. It pays where reading samples takes long and lets go of the interpreter, as files and image
+    decoders do: a batch of arrays takes less than a millisecond and needs no help, and pure Python code in a data set gains
+    nothing. Data on a GPU are left to it. ``persistent_workers`` is accepted for PyTorch's sake and ignored.
 
     :meth:`state_dict` says where the loader is, in the middle of an epoch too; after :meth:`load_state_dict` the next pass goes
     on there, with the same order and the same augmentation.
@@ -38,18 +48,22 @@ class DataLoader:
     def __init__(self, dataset: Any, batch_size: int = 1, shuffle: bool = False, sampler: Iterable[int] | None = None,
                  num_workers: int = 0, collate_fn: Callable[[list[Any]], Any] | None = None, drop_last: bool = False, *,
                  generator: Generator | None = None, transform: Any = None, device: Any = None, pin_memory: bool = False,
-                 persistent_workers: bool = False) -> None:
+                 prefetch_factor: int = 2, persistent_workers: bool = False) -> None:
         if not isinstance(dataset, Dataset):
             raise DataError(f"DataLoader: dataset is a {type(dataset).__name__}; expected something with __len__ and "
                             "__getitem__, such as TensorDataset(images, labels)")
         if not hasattr(batch_size, "__index__") or batch_size < 1:
             raise DataError(f"DataLoader: batch_size is {batch_size!r}, expected a whole number of at least 1")
+        if num_workers < 0 or prefetch_factor < 1:
+            raise DataError(f"DataLoader: num_workers is {num_workers} and prefetch_factor is {prefetch_factor}; expected 0 or "
+                            "more threads, and 1 or more batches ahead for each")
         if sampler is not None and shuffle:
             raise DataError("DataLoader: a sampler and shuffle=True were given; leave out shuffle, as the sampler decides")
         self.dataset: Any = dataset
         self.batch_size, self.shuffle, self.drop_last = int(batch_size), shuffle, drop_last
         self.sampler, self.collate_fn, self.generator = sampler, collate_fn, generator
         self.transforms = _listed(transform)
+        self.num_workers, self.prefetch_factor = num_workers, prefetch_factor
         self.device = None if device is None or str(device) == "cpu" else str(device)
         self.pin_memory = pin_memory and (self.device is not None or cuda.is_available())
         self.epoch = 0       # passes begun, the present one included
@@ -73,16 +87,38 @@ class DataLoader:
             get, (dataset, order) = self._arrays, source(dataset, order)
         epoch, end = self.epoch, n - n % self.batch_size if self.drop_last else n
         root = fold_in(key(self._started["seed"]), epoch) if self.transforms else None
-        for number in range(self.position, -(-end // self.batch_size)):
+
+        def make(number: int) -> Any:
             start = number * self.batch_size
             stop = min(start + self.batch_size, end)
             indices = np.arange(start, stop) if order is None else order[start:stop]
-            batch = get(dataset, indices, None if root is None else fold_in(root, number))
-            if self.epoch == epoch:   # no other pass was begun meanwhile
-                self.position = number + 1
-            yield batch
+            return get(dataset, indices, None if root is None else fold_in(root, number))
+        numbers = range(self.position, -(-end // self.batch_size))
+        on_device = order is not None and order.__class__ is not np.ndarray
+        with closing(self._made(make, numbers, 0 if on_device else self.num_workers)) as made:
+            for number, batch in zip(numbers, made):
+                if self.epoch == epoch:   # no other pass was begun meanwhile
+                    self.position = number + 1
+                yield self._everywhere(self._to_device, batch)
         if self.epoch == epoch:
             self._running = False
+
+    def _made(self, make: Callable[[int], Any], numbers: range, threads: int) -> Generating[Any, None, None]:
+        """``map(make, numbers)``, by threads that are a few batches ahead."""
+        if not threads:
+            yield from map(make, numbers)
+            return
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="tensorlite-loader")
+        waiting: deque[Future[Any]] = deque()
+        try:
+            for number in numbers:
+                waiting.append(pool.submit(copy_context().run, make, number))
+                if len(waiting) > threads * self.prefetch_factor:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _begin(self) -> None:
         generator = self.generator or default_generator
@@ -98,30 +134,33 @@ class DataLoader:
             return order
         return np.asarray(raw(permutation(len(self.dataset), generator=generator))) if self.shuffle else None
 
-    def _arrays(self, dataset: Any, indices: Any, batch_key: Any) -> tuple[Any, ...]:
-        if not self.transforms:
-            return tuple([self._place(new(a)) for a in batch_of(dataset, indices)])
-        batch = dataset.take(indices)
-        for k, transform in enumerate(self.transforms):
-            batch = (raw(transform(batch[0], fold_in(batch_key, k))), *batch[1:])
-        return tuple([self._place(new(a)) for a in dataset.finish(batch)])
+    def _arrays(self, dataset: Any, indices: Any, batch_key: Any) -> Any:
+        return self._everywhere(self._pinned, tuple([new(a) for a in batch_of(dataset, indices, self.transforms,
+                                                                              self._keys(batch_key))]))
 
     def _samples(self, dataset: Any, indices: Any, batch_key: Any) -> Any:
         batch = (self.collate_fn or collate)([dataset[int(i)] for i in indices])
-        for k, transform in enumerate(self.transforms):
-            first = transform(raw(batch[0]), fold_in(batch_key, k))
+        for transform, one in zip(self.transforms, self._keys(batch_key)):
+            first = transform(raw(batch[0]), one)
             batch = (first if isinstance(first, Value) else new(first), *batch[1:])
+        return self._everywhere(self._pinned, batch)
+
+    def _keys(self, batch_key: Any) -> list[Any]:
+        return [fold_in(batch_key, k) for k in range(len(self.transforms))]
+
+    def _everywhere(self, place: Callable[[Any], Any], batch: Any) -> Any:
+        """The batch with its tensors placed elsewhere."""
         if self.device is None and not self.pin_memory:
             return batch
-        return tuple([self._place(b) for b in batch]) if isinstance(batch, (tuple, list)) else self._place(batch)
+        if not isinstance(batch, (tuple, list)):
+            return place(batch) if isinstance(batch, Value) else batch
+        return tuple([place(b) if isinstance(b, Value) else b for b in batch])
 
-    def _place(self, tensor: Any) -> Any:
-        if not isinstance(tensor, Value):
-            return tensor
-        held: Any = tensor
-        if self.pin_memory and held.device == "cpu":
-            held = held.pin_memory()
-        return held if self.device is None else held.to(device=self.device, non_blocking=True)
+    def _pinned(self, tensor: Any) -> Any:
+        return tensor.pin_memory() if self.pin_memory and tensor.device == "cpu" else tensor
+
+    def _to_device(self, tensor: Any) -> Any:
+        return tensor if self.device is None else tensor.to(device=self.device, non_blocking=True)
 
     # ---- where it is -------------------------------------------------------------------------------------------------
 

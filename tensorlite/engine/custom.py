@@ -311,14 +311,23 @@ def _record(rules: Rules, ran: Ran, args: Args, values: Args, inputs: Args, need
 
     mask = sum([1 << i for i, n in enumerate(needs) if n])
     op = _Op(rules.name, rule, len(args), len(tracked))
-    plan = op.plans[mask] = tape.Plan(op, mask, len(args)).keeping([*keep, *given])
-    plan.rules = ((rule, tuple(range(len(keep) + len(given)))),)
+    op.plans[mask] = _plan(rule, needs, [*keep, *given])
     out = outs[tracked[0]].value if len(tracked) == 1 else tuple([outs[k].value for k in tracked])
     node = tape.record(op, tuple(args), [*values, *others], mask, out, {}, any(KIND.get(type(a)) == RAW for a in args))
     for j, k in enumerate(tracked):
         tensor = outs[k]
         tensor.tracked = True
         tensor.node = node if len(tracked) == 1 else tape.output_node(node, j, len(tracked), tensor.value)
+
+
+def _plan(rule: Callable[..., Any], needs: list[bool], keep: list[int]) -> tape.Plan:
+    """What ``tape.Plan`` makes of a joint rule that gets all that is kept, without looking at the rule's parameters."""
+    plan: tape.Plan = tape.Plan.__new__(tape.Plan)
+    plan.parents = tuple([i for i, n in enumerate(needs) if n])
+    plan.needs, plan.joint, plan.metas = tuple(needs), rule, ()
+    plan.only = plan.parents[0] if len(plan.parents) == 1 else None
+    plan.rules = ((rule, tuple(range(len(keep)))),)
+    return plan.keeping(keep)
 
 
 def _moving(x: Any) -> bool:

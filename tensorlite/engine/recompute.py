@@ -19,11 +19,12 @@ from tensorlite import _philox, _tree
 from tensorlite._site import caller
 from tensorlite._state import _current, changed, current
 from tensorlite.engine import inplace, tape
+from tensorlite.engine.forward import Slot
 from tensorlite.engine.levels import OPEN
 from tensorlite.engine.value import Provided, Value, raw
 from tensorlite.errors import GradError
 
-__all__ = ["Frontier", "Part", "anew", "frontier", "gather", "recompute", "recorded"]
+__all__ = ["Frontier", "Part", "anew", "frontier", "gather", "keeps", "recompute", "recorded"]
 
 Frontier = dict[int, dict[Any, None]]   # by level: the nodes and leaves a part leads to, in order
 
@@ -237,6 +238,11 @@ def _twin(x: Any) -> Any:
     if not isinstance(x, Value) or (_follows(x) and x.node is None):
         return x
     return _copy(x, _twin(x.value), _twin(getattr(x, "tangent", None)))
+
+
+def keeps(x: Any) -> bool:
+    """Whether ``linearize`` follows a value: its program holds what operations were given."""
+    return any(getattr(v, "tangent", None).__class__ is Slot for _, v in _within(x, ()))
 
 
 def gather(leads: Frontier, values: Iterable[Any]) -> None:

@@ -4,7 +4,7 @@ They work on functions of nested lists, tuples and dicts of tensors.
 """
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tensorlite import _levels as _levels  # the tensors of levels
 from tensorlite.engine.value import Value, provide
@@ -13,8 +13,27 @@ from tensorlite.func._jacobian import hessian, hvp, jacfwd, jacobian, jacrev
 from tensorlite.func._reverse import grad, value_and_grad, vjp
 from tensorlite.func._vmap import vmap
 
-__all__ = ["grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "stop_gradient", "value_and_grad", "vjp",
-           "vmap"]
+__all__ = ["custom_jvp", "custom_root", "custom_vjp", "fixed_point", "functional_call", "grad", "hessian", "hvp", "jacfwd",
+           "jacobian", "jacrev", "jvp", "linearize", "scan", "solve_bicgstab", "solve_cg", "stack_module_state", "stop_gradient",
+           "value_and_grad", "vjp", "vmap", "while_loop"]
+
+# on demand: importing tensorlite does not pay for them
+_LAZY = {"custom_jvp": "_custom", "custom_vjp": "_custom", "functional_call": "_functional", "stack_module_state": "_functional",
+         "custom_root": "_implicit", "fixed_point": "_implicit", "solve_bicgstab": "_implicit", "solve_cg": "_implicit",
+         "scan": "_loops", "while_loop": "_loops"}
+
+if TYPE_CHECKING:
+    from tensorlite.func._custom import custom_jvp, custom_vjp
+    from tensorlite.func._functional import functional_call, stack_module_state
+    from tensorlite.func._implicit import custom_root, fixed_point, solve_bicgstab, solve_cg
+    from tensorlite.func._loops import scan, while_loop
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'tensorlite.func' has no attribute {name!r}")
+    from importlib import import_module
+    return getattr(import_module(f"tensorlite.func.{_LAZY[name]}"), name)
 
 
 def _namespace() -> Any:

@@ -23,14 +23,14 @@ def _check_primals(name: str, flat: list[Any], tangents: Any) -> None:
     """Refuse tangents of what has none."""
     for k, (x, t) in enumerate(zip(flat, _tree.flatten(tangents, none_is_leaf=True)[0])):
         if t is not None and not Provided.is_differentiable(x.dtype):
-            raise DTypeError(f"{name}: primal {k} has dtype {x.dtype}, which cannot be differentiated; give None as its tangent, or "
-                             "convert it with .to(tl.float32)")
+            raise DTypeError(f"{name}: primal {k} has dtype {x.dtype}, which cannot be differentiated; give None as its tangent, "
+                             "or convert it with .to(tl.float32)")
 
 
 def _tangent(o: Any, level: int) -> Any:
     """A result's tangent at ``level``; zeros if it has none."""
     mine = isinstance(o, Value) and o.level == level
-    t = o.tangent if mine else None   # type: ignore[attr-defined]
+    t = o.tangent if mine else None
     return held(Provided.zeros_like(o.value if mine else o) if t is None else t)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from tensorlite import _tree, backends
 from tensorlite._state import NEVER, current
 from tensorlite.engine.batching import in_a_batch
-from tensorlite.engine.recompute import Frontier, Part, anew, frontier, gather, recompute, recorded
+from tensorlite.engine.recompute import Frontier, Part, anew, frontier, gather, keeps, recompute, recorded
 from tensorlite.engine.tape import Node, describe_node, tick
 from tensorlite.engine.value import Provided, Value, raw
 from tensorlite.errors import DTypeError, GradError, ShapeError
@@ -30,8 +30,8 @@ Leaves = list[Any]
 def parts(n: int, snapshots: int | None) -> list[tuple[int, int]]:
     """(steps, states to keep when it runs again) for each part of a loop; the last one is recorded as it runs.
 
-    0: the loop is recorded whole. None: so are short loops; of long ones sqrt(n) states are kept, and as many steps at a time. Each
-    step is then run again once.
+    0: the loop is recorded whole. None: so are short loops; of long ones sqrt(n) states are kept, and as many steps at a time.
+    Then each step is run again once.
     """
     if snapshots is None:
         size = n if n <= LONG else isqrt(n - 1) + 1
@@ -166,7 +166,9 @@ def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
     _check_snapshots("while_loop", snapshots)
     loop = _While(cond, body, init)
     if snapshots is not None and current().record_from != NEVER:
-        return loop.rebuild(_drained(loop, snapshots))
+        final = _drained(loop, snapshots)
+        if final is not None:
+            return loop.rebuild(final)
     state, done, limit = loop.init, 0, LONG
     while True:
         run, taken = loop.some(limit)
@@ -177,8 +179,11 @@ def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
         limit = max(32, isqrt(done))
 
 
-def _drained(loop: _While, snapshots: int) -> Leaves:
-    """A first run that keeps nothing but where gradients go; how many steps there are is known for the second."""
+def _drained(loop: _While, snapshots: int) -> Leaves | None:
+    """A first run that keeps nothing but where gradients go; how many steps there are is known for the second.
+
+    None where ``linearize`` keeps all values anyway: gradients of its coefficients go by way of each step's own nodes.
+    """
     count, state, leads, leaves = 0, loop.init, Frontier(), set[int]()
     part = Part(lambda *given: loop.again(list(given), count, _few(count, snapshots)), state, "while_loop")
     gather(leads, part.args)
@@ -188,6 +193,8 @@ def _drained(loop: _While, snapshots: int) -> Leaves:
             return part.cut(state, leads, leaves)
         start, leaves = tick(), set()
         state = part.apart(lambda *given, mask=mask: loop.step(list(given), mask), [anew(x, leaves) for x in state])
+        if any(keeps(x) for x in state):
+            return None
         for level, found in recorded(state, start).items():
             for p in frontier([v.node for _, v in found], start):
                 if p.__class__ is Node and p.number > part.start:

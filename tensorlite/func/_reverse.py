@@ -9,7 +9,7 @@ from tensorlite import _dtypes, _tree
 from tensorlite.backends import backend_of
 from tensorlite.engine.levels import ReverseLevel, below, held, leaf, pull
 from tensorlite.engine.value import Provided, Value
-from tensorlite.errors import DTypeError, GradError, ShapeError
+from tensorlite.errors import DTypeError, GradError
 from tensorlite.func._trees import Argnums, as_tensors, matched, positions_of, replaced, split_aux, tree_below
 
 
@@ -35,8 +35,6 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
     def pullback(*cotangents: Any) -> Any:
         """The cotangents of the primals."""
-        if len(cotangents) != 1 and not isinstance(result, tuple):
-            raise ShapeError(f"pullback: {len(cotangents)} cotangents were given for 1 result; expected one, built like the result")
         given = matched("pullback", "cotangent", cotangents[0] if len(cotangents) == 1 else cotangents, result, "results")
         return rebuild([held(g) for g in pull(outs, given, leaves, level)])
 

@@ -62,14 +62,15 @@ def matched(name: str, what: str, tree: Any, like: Any, labels: str) -> list[Any
     if _tree.structure(tree, none_is_leaf=True) != _tree.structure(like):
         raise ShapeError(f"{name}: the {what}s are {_tree.structure(tree, none_is_leaf=True)}, but the {labels} are "
                          f"{_tree.structure(like)}; they must be built alike")
-    out = []
+    out: list[Any] = []
     for k, (t, x) in enumerate(zip(given, wanted)):
         if t is None:
             out.append(None)
             continue
         number = not hasattr(t, "shape")
         if number and not isinstance(t, (bool, int, float, complex)):
-            raise DTypeError(f"{name}: {what} {k} is a {type(t).__name__}; expected a tensor of shape {tuple(getattr(x, 'shape', ()))}")
+            raise DTypeError(f"{name}: {what} {k} is a {type(t).__name__}; expected a tensor of shape "
+                             f"{tuple(getattr(x, 'shape', ()))}")
         t = t if isinstance(t, Value) else Provided.asarray(t)
         x = x if isinstance(x, Value) else Provided.asarray(x)
         if tuple(t.shape) != tuple(x.shape):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite import _dtypes
-from tensorlite.engine.batching import Args, _shifted, aligned, along, anywhere, everywhere, looped, moved, opened, rank
+from tensorlite.engine.batching import Args, _shifted, aligned, along, anywhere, everywhere, moved, opened, rank
 from tensorlite.engine.levels import held
 from tensorlite.engine.value import Provided
 from tensorlite.errors import ShapeError, VmapError
@@ -386,17 +386,15 @@ def isin(op: Any, args: Args, batched: Flags, options: Options, size: int) -> An
 # ---- losses --------------------------------------------------------------------------------------------------------------
 
 def cross_entropy(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
-    """All rows of all examples at once; then each example's own sum or mean."""
-    from tensorlite.ops.elementwise import cast_p, div_p, mul_p
+    """All rows of all examples at once; then each example's own weights, and its own sum or mean."""
+    from tensorlite.ops.elementwise import add_p, cast_p, div_p, mul_p
     from tensorlite.ops.reduction import sum_p
-    logits, labels, weight = args
-    if weight is not None and batched[2] and options.get("label_smoothing"):
-        return looped(op, args, batched, options, size)   # each example's weights stand in a sum over the classes of its own
+    (logits, labels, weight), smoothing = args, options.get("label_smoothing", 0.0)
     logits, labels = everywhere(logits, batched[0], size), everywhere(labels, batched[1], size)
     rows, classes = logits.shape[1:]
     flat, at = Provided.reshape(logits, shape=(size * rows, classes)), Provided.reshape(labels, shape=(size * rows,))
-    # half is summed in float32
-    out = op(flat, at, None if batched[2] else weight, **{**options, "reduction": "none", "wide": True})
+    given = {**options, "reduction": "none", "wide": True}   # half is summed in float32
+    out = op(flat, at, None, **{**given, "label_smoothing": 0.0}) if batched[2] else op(flat, at, weight, **given)
     several = isinstance(out, tuple)
     loss, grad = out if several else (out, None)
     loss = Provided.reshape(loss, shape=(size, rows))
@@ -404,8 +402,13 @@ def cross_entropy(op: Any, args: Args, batched: Flags, options: Options, size: i
     reduction = options.get("reduction", "mean")
     share = None if reduction != "mean" and not batched[2] else _shares(labels, weight, batched[2], classes, loss.dtype, options)
     if batched[2]:
-        loss = mul_p(loss, share)
-        grad = None if grad is None else mul_p(grad, cast_p(Provided.reshape(share, shape=(size, rows, 1)), dtype=grad.dtype))
+        factor = mul_p(share, 1 - smoothing)
+        loss = mul_p(loss, factor)
+        grad = None if grad is None else mul_p(grad, cast_p(Provided.reshape(factor, shape=(size, rows, 1)), dtype=grad.dtype))
+        if smoothing:
+            of_loss, of_grad = _smoothed(cast_p(logits, dtype=loss.dtype), labels, weight, smoothing, options)
+            loss = add_p(loss, of_loss)
+            grad = None if grad is None else add_p(grad, cast_p(of_grad, dtype=grad.dtype))
     if reduction != "none":
         loss = sum_p(loss, axis=1)
     if reduction == "mean":
@@ -415,6 +418,28 @@ def cross_entropy(op: Any, args: Args, batched: Flags, options: Options, size: i
             grad = div_p(grad, cast_p(Provided.reshape(_counts(count, 1), shape=(size, 1, 1)), dtype=grad.dtype))
     loss = loss if options.get("wide") or loss.dtype == logits.dtype else cast_p(loss, dtype=logits.dtype)
     return (loss, grad) if several else loss
+
+
+def _smoothed(logits: Any, labels: Any, weight: Any, smoothing: float, options: Options) -> tuple[Any, Any]:
+    """What label smoothing adds to the rows' losses and gradients, by class weights of each example:
+    -s/C sum_c w_c log p_c and s/C (p sum_c w_c - w)."""
+    from tensorlite.ops.elementwise import mul_p, neg_p, sub_p
+    from tensorlite.ops.functions import exp_p
+    from tensorlite.ops.reduction import sum_p
+    from tensorlite.ops.softmax import log_softmax_p
+    w, kept = _spread(labels, weight, smoothing, logits.dtype, options)
+    log_p = log_softmax_p(logits, axis=-1)
+    loss = neg_p(mul_p(sum_p(mul_p(log_p, w), axis=-1), kept))
+    kept = Provided.reshape(kept, shape=(*kept.shape, 1))
+    return loss, mul_p(sub_p(mul_p(exp_p(log_p), sum_p(w, axis=-1, keepdims=True)), w), kept)
+
+
+def _spread(labels: Any, weight: Any, smoothing: float, dtype: Any, options: Options) -> tuple[Any, Any]:
+    """Each example's class weights as (size, 1, C), and s/C for the rows that count, 0 for the others."""
+    from tensorlite.ops.comparison import ne_p
+    from tensorlite.ops.elementwise import cast_p, mul_p
+    w = cast_p(Provided.reshape(weight, shape=(weight.shape[0], 1, weight.shape[1])), dtype=dtype)
+    return w, mul_p(cast_p(ne_p(labels, options["ignore_index"]), dtype=dtype), smoothing / max(weight.shape[1], 1))
 
 
 def _shares(labels: Any, weight: Any, of_weight: bool, classes: int, dtype: Any, options: Options) -> Any:
@@ -441,18 +466,23 @@ def _counts(count: Any, of_nothing: float) -> Any:
 
 def cross_entropy_terms(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
     """As in :func:`cross_entropy`."""
-    from tensorlite.ops.elementwise import div_p
+    from tensorlite.ops.elementwise import add_p, div_p, mul_p
     from tensorlite.ops.reduction import sum_p
-    labels, weight = args
-    if weight is not None and batched[1]:
-        return looped(op, args, batched, options, size)
-    labels, classes = everywhere(labels, batched[0], size), options["classes"]
-    rows = labels.shape[1]
-    a, b = op(Provided.reshape(labels, shape=(size * rows,)), weight, **{**options, "reduction": "none"})
+    (labels, weight), classes, smoothing = args, options["classes"], options["label_smoothing"]
+    labels = everywhere(labels, batched[0], size)
+    rows, at = labels.shape[1], Provided.reshape(labels, shape=(prod(labels.shape),))
+    given = {**options, "reduction": "none"}
+    a, b = op(at, None, **{**given, "label_smoothing": 0.0}) if batched[1] else op(at, weight, **given)
     a, b = Provided.reshape(a, shape=(size, rows, 1)), Provided.reshape(b, shape=(size, rows, classes))
+    share = _shares(labels, weight, batched[1], classes, options["dtype"], options)
+    if batched[1]:
+        factor = Provided.reshape(mul_p(share, 1 - smoothing), shape=(size, rows, 1))
+        w, kept = _spread(labels, weight, smoothing, options["dtype"], options)
+        kept = Provided.reshape(kept, shape=(size, rows, 1))
+        a = add_p(mul_p(a, factor), mul_p(kept, sum_p(w, axis=-1, keepdims=True)))
+        b = add_p(mul_p(b, factor), mul_p(kept, w))
     if options["reduction"] == "mean":
-        count = _counts(sum_p(_shares(labels, weight, False, classes, options["dtype"], options), axis=1), 1)
-        count = Provided.reshape(count, shape=(size, 1, 1))
+        count = Provided.reshape(_counts(sum_p(share, axis=1), 1), shape=(size, 1, 1))
         a, b = div_p(a, count), div_p(b, count)
     return a, b
 

@@ -20,9 +20,9 @@ def _pair(name: str, forward: Any) -> Primitive:
 
 eq_p = _pair("equal", "equal")
 ne_p = _pair("not_equal", "not_equal")
-lt_p = _pair("less", "less")
+lt_p: Primitive = _pair("less", "less")
 le_p = _pair("less_equal", "less_equal")
-gt_p = _pair("greater", "greater")
+gt_p: Primitive = _pair("greater", "greater")
 ge_p = _pair("greater_equal", "greater_equal")
 
 

@@ -10,7 +10,7 @@ from tensorlite._dtypes import as_dtype, get_default_dtype
 from tensorlite._state import current
 from tensorlite.engine import inplace, memory
 from tensorlite.engine.batching import in_a_batch, pointwise
-from tensorlite.engine.primitive import primitive
+from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import KIND, RAW, Value, new, provide, raw
 from tensorlite.errors import DTypeError, ShapeError
 from tensorlite.ops._names import torch_aliases, torch_names
@@ -249,7 +249,7 @@ def full_like(x: Array, /, fill_value: Any, *, dtype: Any = None, device: Any = 
     return require(full_p(x, fill_value=fill_value, dtype=as_dtype(dtype)), requires_grad)
 
 
-zeros_p = primitive("zeros_like", lambda xp, x, *, dtype: xp.zeros_like(x, dtype=dtype), discrete=True)
+zeros_p: Primitive = primitive("zeros_like", lambda xp, x, *, dtype: xp.zeros_like(x, dtype=dtype), discrete=True)
 zeros_p.batch(pointwise)
 ones_p = primitive("ones_like", lambda xp, x, *, dtype: xp.ones_like(x, dtype=dtype), discrete=True)
 ones_p.batch(pointwise)

@@ -31,12 +31,12 @@ def _masked(xp: Any, out: Any, g: Any) -> Any:
     return out
 
 
-chain = primitive("chain", lambda xp, g, d: _masked(xp, g * d, g), elementwise=True, linear_in="g d")
+chain: Primitive = primitive("chain", lambda xp, g, d: _masked(xp, g * d, g), elementwise=True, linear_in="g d")
 chain.vjp(g=lambda h, d: chain(h, d), d=lambda h, g: chain(h, g))
 
 
 # the same with the reciprocal of the local derivative, which a division gives without a second rounding
-chain_div = primitive("chain_div", lambda xp, g, d: _masked(xp, g / d, g), elementwise=True, linear_in="g")
+chain_div: Primitive = primitive("chain_div", lambda xp, g, d: _masked(xp, g / d, g), elementwise=True, linear_in="g")
 chain_div.vjp(g=lambda h, d: chain_div(h, d), d=lambda h, d, out: neg_p(chain(h, chain_div(out, d))))
 
 
@@ -61,7 +61,7 @@ expand.vjp(x=lambda g, x_shape: sum_to(g, shape=x_shape))
 
 # ---- add ---------------------------------------------------------------------------------------------------------------
 
-add_p = primitive("add", "add", args="x y", elementwise=True, linear_in="x y")
+add_p: Primitive = primitive("add", "add", args="x y", elementwise=True, linear_in="x y")
 add_p.vjp(x=lambda g: g, y=lambda g: g)
 
 
@@ -78,7 +78,7 @@ def add(x: Array, y: Array, /, *, alpha: float = 1) -> Array:
 
 # ---- subtract ----------------------------------------------------------------------------------------------------------
 
-sub_p = primitive("sub", "subtract", args="x y", elementwise=True, linear_in="x y")
+sub_p: Primitive = primitive("sub", "subtract", args="x y", elementwise=True, linear_in="x y")
 sub_p.vjp(x=lambda g: g, y=lambda g: neg_p(g))
 
 
@@ -90,7 +90,7 @@ def subtract(x: Array, y: Array, /, *, alpha: float = 1) -> Array:
 
 # ---- multiply ----------------------------------------------------------------------------------------------------------
 
-mul_p = primitive("mul", "multiply", args="x y", elementwise=True, linear_in="x y")
+mul_p: Primitive = primitive("mul", "multiply", args="x y", elementwise=True, linear_in="x y")
 mul_p.vjp(x=lambda g, y: chain(g, y), y=lambda g, x: chain(g, x))
 
 
@@ -120,7 +120,7 @@ def negative(x: Array, /) -> Array:
 
 # ---- divide ------------------------------------------------------------------------------------------------------------
 
-div_p = primitive("div", "divide", args="x y", elementwise=True, linear_in="x")
+div_p: Primitive = primitive("div", "divide", args="x y", elementwise=True, linear_in="x")
 div_p.vjp(x=lambda g, y: chain_div(g, y), y=lambda g, y, out: neg_p(chain(g, chain_div(out, y))))
 
 

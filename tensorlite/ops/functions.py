@@ -123,7 +123,7 @@ def reciprocal(x: Array, /) -> Array:
 
 # ---- exponentials and logarithms -------------------------------------------------------------------------------------
 
-exp_p = primitive("exp", "exp")
+exp_p: Primitive = primitive("exp", "exp")
 exp_p.deriv(x=lambda g, out: chain(g, out))
 
 

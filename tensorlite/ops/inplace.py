@@ -52,7 +52,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
         "round", "frac", "sigmoid", "logit",
         "erf", "erfc", "erfinv", "nan_to_num", "sign")},
 }
-METHODS = {name + "_": _method(name + "_", function) for name, function in _FUNCTIONS.items()}
+METHODS: dict[str, Callable[..., Any]] = {name + "_": _method(name + "_", function) for name, function in _FUNCTIONS.items()}
 METHODS["subtract_"], METHODS["multiply_"], METHODS["divide_"] = METHODS["sub_"], METHODS["mul_"], METHODS["div_"]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from tensorlite._dtypes import as_dtype
 from tensorlite.engine.batching import along, shaped
 from tensorlite.engine.primitive import Primitive, primitive
-from tensorlite.engine.value import Value
+from tensorlite.engine.value import Value, raw
 from tensorlite.ops._axes import Axis, check_axes, count_along, kept_shape
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.elementwise import cast, mul_p
@@ -18,7 +18,9 @@ def axes(axis: Any) -> Any:
     """PyTorch's lists of axes as the tuples that array libraries take."""
     if axis is None or axis.__class__ is int:
         return axis
-    return tuple(axis) if axis.__class__ is list else int(axis) if isinstance(axis, Value) else axis   # type: ignore[call-overload]
+    if axis.__class__ is list:
+        return tuple(axis)
+    return int(axis) if isinstance(axis, Value) and axis.level and not axis.ndim else raw(axis)   # type: ignore[call-overload]
 
 
 def floating(xp: Any, x: Any) -> Any:
@@ -40,7 +42,7 @@ def _spread(xp: Any, g: Any, *, shape: tuple[int, ...], axis: Axis = None, keepd
     return xp.broadcast_to(g, shape)
 
 
-spread_p = primitive("spread", _spread, linear_in="g")
+spread_p: Primitive = primitive("spread", _spread, linear_in="g")
 spread_p.batch(shaped("shape", axes="axis"))
 spread_p.vjp(g=lambda h, axis, keepdims, mean: (mean_p if mean else sum_p)(h, axis=axis, keepdims=keepdims))
 

@@ -140,7 +140,7 @@ var_p = primitive("var", _var, check=check_axes("var"))
 var_p.batch(along("axis"))
 var_p.vjp(x=lambda g, x, axis, correction, keepdims, x_shape: mul_p(
     spread_p(mul_p(g, 2 * _freedom(x_shape, axis, correction)), shape=x_shape, axis=axis, keepdims=keepdims),
-    conj(_deviation(x, axis))))
+    conj(_deviation(x, axis))))   # type: ignore[has-type]
 var_p.jvp(x=lambda t, x, axis, correction, keepdims, x_shape: mul_p(
     _along(t, _deviation(x, axis), axis, keepdims), 2 * _freedom(x_shape, axis, correction)))
 
@@ -148,7 +148,7 @@ std_p = primitive("std", _std, check=check_axes("std"))
 std_p.batch(along("axis"))
 std_p.vjp(x=lambda g, x, out, axis, correction, keepdims, x_shape: mul_p(
     spread_p(safe_div_p(mul_p(g, _freedom(x_shape, axis, correction)), out), shape=x_shape, axis=axis, keepdims=keepdims),
-    conj(_deviation(x, axis))))
+    conj(_deviation(x, axis))))   # type: ignore[has-type]
 std_p.jvp(x=lambda t, x, out, axis, correction, keepdims, x_shape: safe_div_p(
     mul_p(_along(t, _deviation(x, axis), axis, keepdims), _freedom(x_shape, axis, correction)), out))
 
@@ -278,7 +278,7 @@ def _growth(x: Any, out: Any, axis: Any, keepdims: bool, ord: float, x_shape: tu
 vector_norm_p = primitive("vector_norm", _vector_norm, check=check_axes("vector_norm"))
 vector_norm_p.batch(along("axis"))
 vector_norm_p.vjp(x=lambda g, x, out, axis, keepdims, ord, x_shape: mul_p(
-    spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims), conj(_growth(x, out, axis, keepdims, ord, x_shape))))
+    spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims), conj(_growth(x, out, axis, keepdims, ord, x_shape))))   # type: ignore[has-type]
 vector_norm_p.jvp(x=lambda t, x, out, axis, keepdims, ord, x_shape: _along(
     t, _growth(x, out, axis, keepdims, ord, x_shape), axis, keepdims))
 

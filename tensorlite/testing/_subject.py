@@ -164,7 +164,7 @@ class Subject:
         for x in xs.values():
             x.requires_grad_()
         outs = [o for o in leaves_of(self.run({**given, **xs}, device)) if isinstance(o, Value) and is_differentiable(o.dtype)]
-        pairs = [(o, tensor(v, device)) for o, v in zip(outs, self.cotangents(outs)) if o.requires_grad]
+        pairs = [(o, tensor(v, device)) for o, v in zip(outs, self.cotangents(outs)) if o.tracked]
         if not pairs:
             return outs, [None] * len(xs)
         found = autograd.grad([o for o, _ in pairs], list(xs.values()), [g for _, g in pairs], allow_unused=True)

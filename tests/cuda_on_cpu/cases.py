@@ -263,7 +263,8 @@ def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
     moves = run.put(np.stack([rng.integers(-2, 3, 6), rng.integers(-2, 3, 6), np.arange(6) % 2, rng.integers(-2, 5, 6),
                               rng.integers(-2, n, 6)], 1).astype(np.int32))
     channels = rng.random((3, 1, 1)).astype(np.float32)
-    return [run(images, at, moves, factor=1 / 255), run(images, at, moves, cut=2, fill=(1, 2, 3), factor=channels, offset=-channels),
+    return [run(images, at, moves, factor=1 / 255), run(images, at, moves, cut=2, fill=(1, 2, 3), factor=channels,
+                                                                offset=-channels),
             run(images, at, moves, size=(4, 8), factor=channels, offset=0.5, dtype="float16")]
 
 

@@ -25,6 +25,7 @@ NARROW_LOADS = {
     "check_indices": "reads each index once, and nothing else",
     "update_scale": "works on three numbers",
     "philox": "reads nothing",
+    "augment_batch": "reads rows that begin anywhere",
     "embedding_grad_": "the sort's passes read and write single integers",
     "put_rows_last": "reads each index once", "put_rows_winners": "reads each index once",
     "softmax_cross_entropy_count": "reads labels, a byte to eight each",

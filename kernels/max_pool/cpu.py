@@ -1,0 +1,125 @@
+"""Max pooling's forward for the CPU.
+
+Windows that slide over rows are gone through member by member, for all windows of a row at once: what a member adds is a
+comparison and two selections, which compile to vector code without a branch (on random numbers a branch is mispredicted every
+other time). Where channels lie together in memory, a window's members are compared for all channels at once.
+"""
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .._math import jit
+from .._parallel import run
+from .._windows import adaptive, back, laid_out
+from .reference import max_pool as reference
+
+__all__ = ["max_pool"]
+
+GRAIN = 100_000   # comparisons worth a thread: 100 us of work
+
+
+@jit(nogil=True)
+def _slide(low: Any, high: Any, x: Any, d0: Any, dn: Any, dstep: Any, h0: Any, hn: Any, hstep: Any, w0: Any, kernel: Any,
+           stride: Any, padding: Any, step: Any, out: Any, index: Any) -> None:
+    """x (n, D, H, W), out (n, OD, OH, OW); for rows [low, high) of out."""
+    T, I = x.dtype.type, index.dtype.type
+    OD, OH, OW = out.shape[1], out.shape[2], out.shape[3]
+    H, W = x.shape[2], x.shape[3]
+    for r in range(low, high):
+        n, oh = r // (OD * OH), r % OH
+        od = r // OH % OD
+        best, where = out[n, od, oh], index[n, od, oh]
+        base = (d0[od] * H + h0[oh]) * W
+        for o in range(OW):
+            best[o], where[o] = T(-np.inf), I(base + w0[o])
+        for a in range(dn[od]):
+            for b in range(hn[oh]):
+                row = x[n, d0[od] + a * dstep, h0[oh] + b * hstep]
+                base = ((d0[od] + a * dstep) * H + h0[oh] + b * hstep) * W
+                for j in range(kernel):
+                    shift = j * step - padding
+                    first, last = max(0, -(shift // stride)), min(OW, (W - 1 - shift) // stride + 1)
+                    if first >= last:
+                        continue
+                    begin, place = first * stride + shift, I(base + first * stride + shift)
+                    to, at, count = best[first:last], where[first:last], last - first
+                    if stride == 2:
+                        values = row[begin:]
+                        for o in range(count):
+                            v, old = values[2 * o], to[o]
+                            better = (v > old) | (v != v)
+                            to[o] = v if better else old
+                            at[o] = place + I(2) * I(o) if better else at[o]
+                    elif stride == 1:
+                        values = row[begin:]
+                        for o in range(count):
+                            v, old = values[o], to[o]
+                            better = (v > old) | (v != v)
+                            to[o] = v if better else old
+                            at[o] = place + I(o) if better else at[o]
+                    else:
+                        for o in range(count):
+                            v, old = row[begin + stride * o], to[o]
+                            better = (v > old) | (v != v)
+                            to[o] = v if better else old
+                            at[o] = place + I(stride) * I(o) if better else at[o]
+
+
+@jit(nogil=True)
+def _channels(low: Any, high: Any, x: Any, d0: Any, dn: Any, dstep: Any, h0: Any, hn: Any, hstep: Any, w0: Any, wn: Any,
+              wstep: Any, out: Any, index: Any) -> None:
+    """x (n, D, H, W, C), out (n, OD, OH, OW, C); for rows [low, high) of out."""
+    I = index.dtype.type
+    OD, OH, OW, C = out.shape[1], out.shape[2], out.shape[3], out.shape[4]
+    H, W = x.shape[2], x.shape[3]
+    for r in range(low, high):
+        n, oh = r // (OD * OH), r % OH
+        od = r // OH % OD
+        for ow in range(OW):
+            best, where = out[n, od, oh, ow], index[n, od, oh, ow]
+            fresh = True
+            for a in range(dn[od]):
+                for b in range(hn[oh]):
+                    d, h = d0[od] + a * dstep, h0[oh] + b * hstep
+                    for j in range(wn[ow]):
+                        w = w0[ow] + j * wstep
+                        values, place = x[n, d, h, w], I((d * H + h) * W + w)
+                        if fresh:
+                            for c in range(C):
+                                best[c], where[c] = values[c], place
+                            fresh = False
+                            continue
+                        for c in range(C):
+                            v, old = values[c], best[c]
+                            better = (v > old) | (v != v)
+                            best[c] = v if better else old
+                            where[c] = place if better else where[c]
+
+
+def max_pool(x: Any, *, windows: tuple[Any, ...]) -> Any:
+    """See :func:`.reference.max_pool`; other dtypes than float32 and float64 are left to it, and longer axes than int32 counts.
+    Channels last stay so."""
+    axes = len(windows)
+    if x.dtype.char not in "fd" or axes > 3 or not x.size or prod(x.shape[-axes:]) >= 2**31:
+        return reference(np, x, windows=windows)
+    data, last, outer, sizes, inner = laid_out(x, axes, np.ascontiguousarray)
+    counts = tuple([w.count for w in windows])
+    shape = (*data.shape[:-axes - 1], *counts, inner) if last else (*x.shape[:-axes], *counts)
+    out, index = np.empty(shape, x.dtype), np.empty(shape, np.int32)
+    if out.size:
+        missing = 3 - axes
+        d, h, w = (*[adaptive(1, 1)] * missing, *windows)
+        sizes, counts = (*[1] * missing, *sizes), (*[1] * missing, *counts)
+        axes_of = d.starts, d.lengths, d.step, h.starts, h.lengths, h.step
+        rows = outer * d.count * h.count
+        grain = max(1, GRAIN * rows // (out.size * int(d.lengths.max() * h.lengths.max() * w.lengths.max())))
+        if w.regular is None or last:
+            run(_channels, rows, grain, data.reshape(outer, *sizes, inner), *axes_of, w.starts, w.lengths, w.step,
+                out.reshape(outer, *counts, inner), index.reshape(outer, *counts, inner))
+        else:
+            run(_slide, rows, grain, data.reshape(outer, *sizes), *axes_of, w.starts, *w.regular, w.step,
+                out.reshape(outer, *counts), index.reshape(outer, *counts))
+    return back(out, axes, last), back(index, axes, last)
