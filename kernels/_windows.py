@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["Taps", "Windows", "adaptive", "back", "channels_last", "identity", "laid_out", "mean", "outputs", "same_layout", "sliding",
            "uploaded", "weighted"]
 
-Axes = tuple[Any, ...]
+MOST_LINES = 12   # beyond, taps are looked up one by one
 
 
 class Windows:
@@ -68,10 +68,25 @@ class Taps:
         return out
 
     @cached_property
-    def even(self) -> int:
-        """How many taps every element of the result has, or 0 where they differ."""
-        counts = np.diff(self.first)
-        return int(counts[0]) if counts.size and (counts == counts[0]).all() else 0
+    def lines(self) -> tuple[Any, Any, Any]:
+        """The taps as few straight lines, if they are such: (lines, weights, narrow weights), a line being (first element of the
+        result, its step, first index, its step, length, where its weights begin). Else no line, and no weights.
+
+        Along a line all is done without a look at ``index``, in vector code where a step is 1 or 2.
+        """
+        place = np.repeat(np.arange(self.count), np.diff(self.first))
+        steps = max(1, round(self.count / self.size)), max(1, round(self.size / max(self.count, 1)))
+        key = place * steps[1] - self.index * steps[0]
+        order = np.lexsort((place, key))
+        key, place, index, weight = key[order], place[order], self.index[order], self.weight[order]
+        begins = np.flatnonzero(np.concatenate([[True], np.diff(key) != 0])) if key.size else np.zeros(0, np.int64)
+        lengths = np.diff(np.concatenate([begins, [key.size]]))
+        along = np.delete(np.diff(place), begins[1:] - 1)
+        if not 0 < len(begins) <= MOST_LINES or (along != steps[0]).any():
+            return np.zeros((0, 6), np.int64), np.zeros(0), np.zeros(0, np.float32)
+        whole = np.full(len(begins), 1)
+        found = np.stack([place[begins], whole * steps[0], index[begins], whole * steps[1], lengths, begins], 1)
+        return found, weight, weight.astype(np.float32)
 
     @cached_property
     def dense(self) -> tuple[Any, Any, Any]:

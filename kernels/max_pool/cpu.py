@@ -24,7 +24,8 @@ GRAIN = 100_000   # comparisons worth a thread: 100 us of work
 @jit(nogil=True)
 def _slide(low: Any, high: Any, x: Any, d0: Any, dn: Any, dstep: Any, h0: Any, hn: Any, hstep: Any, w0: Any, kernel: Any,
            stride: Any, padding: Any, step: Any, out: Any, index: Any) -> None:
-    """x (n, D, H, W), out (n, OD, OH, OW); for rows [low, high) of out."""
+    """x (n, D, H, W), out (n, OD, OH, OW); for rows [low, high) of out. While members are compared, ``index`` is the place in the
+    window, which is the same for all windows of a row: its choice costs no arithmetic."""
     T, I = x.dtype.type, index.dtype.type
     OD, OH, OW = out.shape[1], out.shape[2], out.shape[3]
     H, W = x.shape[2], x.shape[3]
@@ -32,40 +33,38 @@ def _slide(low: Any, high: Any, x: Any, d0: Any, dn: Any, dstep: Any, h0: Any, h
         n, oh = r // (OD * OH), r % OH
         od = r // OH % OD
         best, where = out[n, od, oh], index[n, od, oh]
-        base = (d0[od] * H + h0[oh]) * W
         for o in range(OW):
-            best[o], where[o] = T(-np.inf), I(base + w0[o])
+            best[o], where[o] = T(-np.inf), I(w0[o] - o * stride + padding)
         for a in range(dn[od]):
             for b in range(hn[oh]):
                 row = x[n, d0[od] + a * dstep, h0[oh] + b * hstep]
-                base = ((d0[od] + a * dstep) * H + h0[oh] + b * hstep) * W
                 for j in range(kernel):
-                    shift = j * step - padding
+                    shift, place = j * step - padding, I((a * dstep * H + b * hstep) * W + j * step)
                     first, last = max(0, -(shift // stride)), min(OW, (W - 1 - shift) // stride + 1)
                     if first >= last:
                         continue
-                    begin, place = first * stride + shift, I(base + first * stride + shift)
-                    to, at, count = best[first:last], where[first:last], last - first
+                    to, at, values = best[first:last], where[first:last], row[first * stride + shift:]
                     if stride == 2:
-                        values = row[begin:]
-                        for o in range(count):
+                        for o in range(to.size):
                             v, old = values[2 * o], to[o]
                             better = (v > old) | (v != v)
                             to[o] = v if better else old
-                            at[o] = place + I(2) * I(o) if better else at[o]
+                            at[o] = place if better else at[o]
                     elif stride == 1:
-                        values = row[begin:]
-                        for o in range(count):
+                        for o in range(to.size):
                             v, old = values[o], to[o]
                             better = (v > old) | (v != v)
                             to[o] = v if better else old
-                            at[o] = place + I(o) if better else at[o]
+                            at[o] = place if better else at[o]
                     else:
-                        for o in range(count):
-                            v, old = row[begin + stride * o], to[o]
+                        for o in range(to.size):
+                            v, old = values[stride * o], to[o]
                             better = (v > old) | (v != v)
                             to[o] = v if better else old
-                            at[o] = place + I(stride) * I(o) if better else at[o]
+                            at[o] = place if better else at[o]
+        base = (d0[od] * H + h0[oh]) * W - padding
+        for o in range(OW):
+            where[o] += I(base + o * stride)
 
 
 @jit(nogil=True)

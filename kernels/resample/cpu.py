@@ -33,8 +33,27 @@ def _row(x: Any, first: Any, index: Any, weight: Any, a: Any, row: Any) -> None:
             row[b] += w * more[b]
 
 
+@jit
+def _line(row: Any, w: Any, first: Any, to: Any, step: Any, source: Any, stride: Any, n: Any) -> None:
+    """to[first + step i] += w[i] row[source + stride i] for i < n."""
+    to, row = to[first:], row[source:]
+    if step == 1 and stride == 1:
+        for i in range(n):
+            to[i] += w[i] * row[i]
+    elif step == 1 and stride == 2:
+        for i in range(n):
+            to[i] += w[i] * row[2 * i]
+    elif step == 2 and stride == 1:
+        for i in range(n):
+            to[2 * i] += w[i] * row[i]
+    else:
+        for i in range(n):
+            to[step * i] += w[i] * row[stride * i]
+
+
 @jit(nogil=True)
-def _planes(low: Any, high: Any, x: Any, fa: Any, ia: Any, wa: Any, fb: Any, ib: Any, wb: Any, even: Any, out: Any) -> None:
+def _planes(low: Any, high: Any, x: Any, fa: Any, ia: Any, wa: Any, fb: Any, ib: Any, wb: Any, lines: Any, wl: Any,
+            out: Any) -> None:
     """x (n, A, B), out (n, OA, OB); for rows [low, high) of out."""
     T, OA, OB = x.dtype.type, out.shape[1], out.shape[2]
     row = np.empty(x.shape[2], x.dtype)
@@ -42,22 +61,19 @@ def _planes(low: Any, high: Any, x: Any, fa: Any, ia: Any, wa: Any, fb: Any, ib:
         n, a = r // OA, r % OA
         _row(x[n], fa, ia, wa, a, row)
         to = out[n, a]
-        if even == 1:
+        if lines.shape[0]:
             for b in range(OB):
-                to[b] = wb[b] * row[ib[b]]
-        elif even == 2:
-            for b in range(OB):
-                to[b] = wb[2 * b] * row[ib[2 * b]] + wb[2 * b + 1] * row[ib[2 * b + 1]]
-        elif even == 3:
-            for b in range(OB):
-                k = 3 * b
-                to[b] = wb[k] * row[ib[k]] + wb[k + 1] * row[ib[k + 1]] + wb[k + 2] * row[ib[k + 2]]
-        else:
-            for b in range(OB):
-                total = T(0)
-                for k in range(fb[b], fb[b + 1]):
-                    total += wb[k] * row[ib[k]]
-                to[b] = total
+                to[b] = 0
+            for k in range(lines.shape[0]):
+                first, step, source, stride, length, begin = (lines[k, 0], lines[k, 1], lines[k, 2], lines[k, 3], lines[k, 4],
+                                                              lines[k, 5])
+                _line(row, wl[begin:begin + length], first, to, step, source, stride, length)
+            continue
+        for b in range(OB):
+            total = T(0)
+            for k in range(fb[b], fb[b + 1]):
+                total += wb[k] * row[ib[k]]
+            to[b] = total
 
 
 @jit(nogil=True)
@@ -88,12 +104,13 @@ def _pair(x: Any, a: Any, b: Any, inner: int) -> Any:
     n, wide = x.shape[0], x.dtype.char == "d"
     out = np.empty((n, a.count, b.count, inner), x.dtype)
     wa, wb = (t.weight if wide else t.narrow for t in (a, b))
+    lines, *wl = b.lines if inner == 1 else ((),) * 3
     if not out.size:
         return out
     grain = max(1, GRAIN // (x.shape[2] * inner + b.count * inner))
     if inner == 1:
-        run(_planes, n * a.count, grain, x.reshape(x.shape[:3]), a.first, a.index, wa, b.first, b.index, wb, b.even,
-            out.reshape(out.shape[:3]))
+        run(_planes, n * a.count, grain, x.reshape(x.shape[:3]), a.first, a.index, wa, b.first, b.index, wb, lines,
+            wl[0 if wide else 1], out.reshape(out.shape[:3]))
     else:
         run(_channels, n * a.count, grain, x.reshape(n, x.shape[1], -1), a.first, a.index, wa, b.first, b.index, wb, inner,
             out.reshape(n, a.count, -1))

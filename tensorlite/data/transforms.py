@@ -94,8 +94,8 @@ class RandomCrop:
         self.padding, self.fill = padding, fill
         self.size = None if size is None else (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
         if padding < 0 or min(self.size or (1,)) < 1:
-            raise DataError(f"RandomCrop: padding is {padding} and size is {size}; expected a padding of 0 or more and sizes of 1 "
-                            "or more pixels")
+            raise DataError(f"RandomCrop: padding is {padding} and size is {size}; expected a padding of 0 or more, and sizes "
+                            "of 1 or more")
 
     def draw(self, key: Key, shape: Sequence[int], device: str) -> tuple[Array, Array]:
         """How far down and right of each image's corner its window begins, for images of ``shape``."""

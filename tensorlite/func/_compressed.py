@@ -6,19 +6,50 @@ efficient computation of sparse Jacobian matrices using automatic differentiatio
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tensorlite import _tree, backends
-from tensorlite.engine.value import Provided, raw
+from tensorlite.engine.value import Provided, Value, raw
 from tensorlite.errors import GradError, ShapeError
+from tensorlite.func import _jacobian
 from tensorlite.func._forward import jvp, linearize
 from tensorlite.func._reverse import vjp
+from tensorlite.func._sparsity import jacobian_sparsity
+from tensorlite.func._trees import Argnums, as_tensors
 from tensorlite.func._vmap import vmap
 
-__all__ = ["Plan", "color", "compressed", "planned"]
+__all__ = ["Plan", "color", "compressed", "planned", "sparse_jacobian"]
+
+
+def sparse_jacobian(f: Callable[..., Any], argnums: Argnums, mode: str, has_aux: bool, sparsity: Any, holomorphic: bool,
+                    chunk_size: int | None) -> Callable[..., Any]:
+    """:func:`tensorlite.func.jacobian` of a known or detected pattern."""
+    detect = isinstance(sparsity, str)
+    if detect and sparsity != "detect":
+        raise GradError(f"jacobian: sparsity is {sparsity!r}; expected 'detect' or a boolean array (results, inputs)")
+
+    @wraps(f)
+    def compressed_jacobian(*args: Any, **kwargs: Any) -> Any:
+        of_chosen, primals = _jacobian._chosen("jacobian", f, argnums, args, kwargs, has_aux)
+        xs, _ = _tensors(primals)
+        _jacobian._check("jacobian", "an argument", xs, holomorphic)
+        inputs = sum(prod(x.shape) for x in xs)
+        if detect:
+            pattern = jacobian_sparsity((lambda *given: of_chosen(*given)[0]) if has_aux else of_chosen, *primals)
+        else:
+            given = np.asarray(sparsity.numpy() if isinstance(sparsity, Value) else sparsity)
+            if given.dtype != bool or not inputs or given.size % inputs:
+                raise GradError(f"jacobian: sparsity has shape {given.shape} and dtype {given.dtype}; expected booleans, a row "
+                                f"of {inputs} inputs for each element of the results")
+            pattern = given.reshape(-1, inputs)
+        _, rebuild_out, blocks, aux = compressed(of_chosen, primals, pattern, mode, has_aux, chunk_size, check=not detect)
+        found = _jacobian._built(blocks, rebuild_out, primals, isinstance(argnums, int))
+        return (found, aux[0]) if has_aux else found
+    return compressed_jacobian
 
 
 def color(pattern: Any) -> Any:
@@ -134,7 +165,6 @@ def compressed(f: Callable[..., Any], primals: tuple[Any, ...], pattern: Any, mo
 
 
 def _tensors(tree: Any) -> tuple[list[Any], Any]:
-    from tensorlite.func._trees import as_tensors
     return as_tensors("jacobian", tree)
 
 
@@ -159,7 +189,6 @@ def _block(pattern: Any, from_rows: Any, columns: Any, rows: Any, by_columns: An
 def _verify(f: Callable[..., Any], primals: tuple[Any, ...], xs: list[Any], rebuild: Any, blocks: list[list[Any]],
             has_aux: bool) -> None:
     """J v for one v against a pass of forward mode: what lies outside of a wrong pattern shows up there."""
-    from tensorlite.ops.contraction import matvec
     rng = np.random.default_rng(0)
     vs = [Provided.asarray(backends.backend_of(raw(x)).asarray(rng.uniform(1, 2, tuple(x.shape)), device=x.device)) for x in xs]
     vs = [Provided.cast(v, dtype=x.dtype) for v, x in zip(vs, xs)]
@@ -170,7 +199,7 @@ def _verify(f: Callable[..., Any], primals: tuple[Any, ...], xs: list[Any], rebu
         size: Any = 0.0
         for block, v in zip(row, vs):
             matrix, vector = Provided.reshape(block, shape=(m, -1)), Provided.reshape(v, shape=(-1,))
-            total, size = total + matvec(matrix, vector), size + matvec(abs(matrix), vector)
+            total, size = total + matrix @ vector, size + abs(matrix) @ vector
         t = Provided.reshape(t, shape=(m,))
         xp = backends.backend_of(raw(t)).xp
         scale = 1e4 * float(np.finfo(np.dtype(str(raw(t).dtype))).eps)

@@ -156,12 +156,16 @@ def jacfwd(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *
     return jacobian_by_columns
 
 
-def jacobian(f: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto", has_aux: bool = False, *,
+def jacobian(f: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto", has_aux: bool = False, *, sparsity: Any = None,
              holomorphic: bool = False, chunk_size: int | None = None) -> Callable[..., Any]:
     """The Jacobian by rows (``mode="rev"``), by columns (``"fwd"``), or by whichever is less work (``"auto"``).
 
     "auto" runs f once, counts the elements of its results and of the arguments, and takes columns where there are fewer of those;
     for arguments of shapes that were there before it knows without that run.
+    ``sparsity``: where the Jacobian can be other than 0, a boolean array (results, inputs), or ``"detect"`` to find that out at each
+    call (:func:`jacobian_sparsity`). Columns, or rows, that have no row (column) in common are then computed in one pass: a band of
+    width w takes w passes, whatever the size. "auto" takes the fewer, or rows for the fullest rows and columns for the rest. What a
+    given pattern lacks is noticed, by one more pass, and raises ``GradError``.
 
     >>> import tensorlite as tl
     >>> tl.func.jacobian(lambda x: tl.stack([x.sum(), x.prod()]))(tl.tensor([2.0, 3.0, 4.0]))
@@ -170,6 +174,9 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto", ha
     """
     if mode not in ("auto", "fwd", "rev"):
         raise GradError(f"jacobian: mode is {mode!r}; expected 'auto', 'fwd' or 'rev'")
+    if sparsity is not None:
+        from tensorlite.func._compressed import sparse_jacobian
+        return sparse_jacobian(f, argnums, mode, has_aux, sparsity, holomorphic, chunk_size)
     by_columns = jacfwd(f, argnums, has_aux, holomorphic=holomorphic, chunk_size=chunk_size)
     by_rows = jacrev(f, argnums, has_aux, holomorphic=holomorphic, chunk_size=chunk_size)
     if mode != "auto":

@@ -33,9 +33,9 @@ INPUTS_AT_ONCE = 256   # sets of so many inputs are carried in one run: memory i
 
 EACH = frozenset(("abs", "cast", "clone", "conj", "contiguous", "drop_nan", "dropout", "gelu", "gelu_tanh", "imag", "nan_to_num",
                   "real", "relu_backward", "sign", "signed_power", "silu"))
-MOVES = frozenset(("concat", "cumsum", "diagonal", "embedding", "expand", "flatten_axes", "flip", "getitem", "mean", "move", "pad",
-                   "permute", "put", "put_add", "put_along_axis", "reshape", "restore_axes", "roll", "split", "spread", "stack",
-                   "sum", "sum_to", "take_along_axis", "tril", "triu", "unstack"))
+MOVES = frozenset(("concat", "cumsum", "diagonal", "embedding", "expand", "flatten_axes", "flip", "getitem", "mean", "move",
+                   "pad", "permute", "put", "put_add", "put_along_axis", "reshape", "restore_axes", "roll", "slide", "split", "spread",
+                   "stack", "sum", "sum_to", "take_along_axis", "tril", "triu", "unstack"))
 PRODUCTS = frozenset(("einsum", "linear", "linear_relu", "matmul", "matvec", "vecdot"))
 REDUCTIONS = frozenset(("logsumexp", "max", "min", "prod", "std", "var", "vector_norm"))
 ALONG = frozenset(("cumprod", "log_softmax", "softmax", "sort"))
@@ -110,7 +110,7 @@ def _joined(op: Any, values: Sequence[Any], sets: dict[int, Any], options: dict[
         return [_each(sets, out, count) for out in outs]
     if op.name in MOVES:
         others = [_zeros(v) if i not in sets else None for i, v in enumerate(values)]
-        fill = {"value": 0} if op.name == "pad" else {}
+        fill = {name: 0 for name in ("value", "fill") if name in op.options}
         return _ran(op, others, sets, {**options, **fill}, count)
     if op.name in PRODUCTS:
         factors = [_not_zero(v) for v in values]
@@ -163,7 +163,8 @@ def _not_zero(value: Any) -> Any:
     xp = _xp(value)
     if in_a_batch(value):
         return new(xp.ones(tuple(value.shape), dtype=xp.float32))
-    return new(xp.astype(raw(value) != 0, xp.float32))
+    array = raw(value) if isinstance(value, Value) else backends.backend_of(value).asarray(value)
+    return new(xp.astype(xp.not_equal(array, xp.zeros_like(array)), xp.float32))
 
 
 def _ran(op: Any, others: Sequence[Any], sets: dict[int, Any], options: dict[str, Any], count: int) -> list[Any]:

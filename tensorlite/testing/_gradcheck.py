@@ -163,7 +163,7 @@ class _Check:
     def agree(self, what: str, labels: list[str], f: Callable[..., Any], examples: list[list[Any]]) -> None:
         """Raise unless vmap of f gives what f gives one by one."""
         stacked = [tensor(np.stack([host(x) for x in column]), column[0].device) for column in zip(*examples)]
-        together = [host(o) for o in func.vmap(f)(*stacked)]
+        together = [host(o) for o in func.vmap(f, randomness="same")(*stacked)]   # f draws for itself, once
         single = [np.stack([host(o) for o in column]) for column in zip(*[f(*e) for e in examples])]
         for label, a, b in zip(labels, together, single, strict=True):
             a, b, scale = parts(a), parts(b), float(np.abs(b).max(initial=0.0))
