@@ -1,7 +1,6 @@
 """The CPU's convolutions of NumPy arrays: which plan, which layout, and what is left to the reference."""
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,6 @@ from ._convolution_plan import Axis, Plan, backward_axis, forward_axis, plan
 from ._half import is_half
 
 __all__ = ["channels_last", "fits", "input_gradient", "outputs", "weight_gradient"]
-
-MOST = 1 << 22   # entries of a plan's tables
 
 
 def channels_last(x: Any) -> bool:
@@ -67,13 +64,13 @@ def _axes(make: Any, size: Shape, out: Shape, window: Shape, stride: Shape, padd
 
 
 def _plan(make: Any, size: Shape, out: Shape, window: Shape, batch: int, groups: int, inputs: int, outputs: int, itemsize: int,
-          options: tuple[Shape, Pairs, Shape]) -> tuple[Plan, bool]:
+          options: tuple[Shape, Pairs, Shape], summed: bool = False) -> tuple[Plan, bool]:
     """The plan, and whether it is depthwise."""
     diagonal = inputs == outputs == 1 and groups > 1
     if diagonal:
         groups, inputs, outputs = 1, groups, 0
     axes = _axes(make, size, out, window, *options)
-    return plan(axes, _three(window, 1), batch, groups, inputs, outputs, itemsize), diagonal
+    return plan(axes, _three(window, 1), batch, groups, inputs, outputs, itemsize, summed), diagonal
 
 
 def _columns(found: Plan, b: Any, dtype: Any) -> Any:
@@ -93,7 +90,7 @@ def outputs(x: Any, w: Any, b: Any, out: Shape, stride: Shape, padding: Pairs, d
                      (stride, padding, dilation))
     source, last = _flat(x)
     result, memory = _empty((n, o, *out), x.dtype, last)
-    swept(found, source, last, arranged(found, np.ascontiguousarray(w), 0, prod(window)), _columns(found, b, x.dtype), relu,
+    swept(found, source, last, arranged(found, np.ascontiguousarray(w), False), _columns(found, b, x.dtype), relu,
           memory, last)
     return result
 
@@ -105,7 +102,7 @@ def input_gradient(g: Any, w: Any, size: Shape, stride: Shape, padding: Pairs, d
                      (stride, padding, dilation))
     source, last = _flat(g)
     result, memory = _empty((n, groups * c, *size), g.dtype, last)
-    swept(found, source, last, arranged(found, np.ascontiguousarray(w), 1, prod(window)), _columns(found, None, g.dtype), False,
+    swept(found, source, last, arranged(found, np.ascontiguousarray(w), True), _columns(found, None, g.dtype), False,
           memory, last)
     return result
 
@@ -114,7 +111,7 @@ def weight_gradient(g: Any, x: Any, window: Shape, stride: Shape, padding: Pairs
     """:func:`._convolution.conv_weight_grad`."""
     (n, o), c = g.shape[:2], x.shape[1]
     found, _ = _plan(forward_axis, x.shape[2:], g.shape[2:], window, n, groups, c // groups, o // groups, g.itemsize,
-                     (stride, padding, dilation))
+                     (stride, padding, dilation), summed=True)
     (memory, last), (cotangents, g_last) = _flat(x), _flat(g)
     out = np.empty((o, c // groups, *window), g.dtype)
     summed_over_pixels(found, memory, last, cotangents, g_last, out.reshape(-1))

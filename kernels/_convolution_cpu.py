@@ -18,6 +18,7 @@ __all__ = ["UNITS", "arranged", "summed_over_pixels", "swept", "unit_of"]
 
 UNITS = WIDEST
 CHUNK = 24 << 10   # bytes of weights (or cotangents) that stay in the first-level cache while all rows pass by
+COPIED = 200_000     # elements to copy that are worth a thread
 GRAIN = 10_000_000   # multiplications worth a thread: some 80 us of work
 
 _one, _two, _three, _four = make_tile(8 if UNITS > 1 else 6, 1), make_tile(8, 2), make_tile(6, 3), make_tile(6, 4)
@@ -227,47 +228,59 @@ def _reduce(low: Any, high: Any, numbers: Any, seen: Any, pixels: Any, cells: An
 
 
 @jit(nogil=True)
-def _arrange(low: Any, high: Any, w: Any, kind: Any, inputs: Any, outputs: Any, columns: Any, widest: Any, taps: Any, size: Any,
+def _arrange(low: Any, high: Any, w: Any, turned: Any, inputs: Any, outputs: Any, columns: Any, widest: Any, taps: Any,
              out: Any) -> None:
-    """Weights as tiles read them, for groups low..high: blocks of columns, each (taps, inputs, columns of the block).
-
-    w is (groups, outputs, inputs, taps) for kind 0, (groups, inputs, outputs, taps) for kind 1, and for kind 2, depthwise,
-    (outputs, taps), with one group.
-    """
-    unit = 64 // out.itemsize
-    count = taps.size
-    for group in range(low, high):
-        to = group * columns * count * inputs
-        for j0 in range(0, columns, widest * unit):
-            width = min(widest * unit, columns - j0)
-            for t in range(count):
+    """Weights as tiles read them, for the blocks of columns low..high, those of a group one after the other: each (taps, inputs,
+    columns of the block). w is (groups, outputs, inputs, window), or ``turned`` (groups, inputs, outputs, window)."""
+    unit, size = 64 // out.itemsize, taps.size
+    tiles = -(-columns // (widest * unit))
+    cells = np.empty(inputs * size, np.int64)
+    for block in range(low, high):
+        group, j0 = block // tiles, block % tiles * widest * unit
+        width = min(widest * unit, columns - j0)
+        count = min(width, outputs - j0)
+        to = (group * columns + j0) * size * inputs
+        if count < width:
+            out[to:to + width * size * inputs] = 0
+        if turned:
+            for k in range(size):
+                cells[taps[k]] = k * inputs * width
+            for c in range(inputs):
+                _gather(w, size == 1, group * inputs + c, outputs, j0, count, size, 0, size, out, to + c * width, cells)
+        else:
+            for k in range(size):
                 for c in range(inputs):
-                    for j in range(width):
-                        o = j0 + j
-                        at = (group * outputs + o) * inputs + c if kind != 1 else (group * inputs + c) * outputs + o
-                        out[to + j] = w[at * size + taps[t]] if o < outputs else out.dtype.type(0)
-                    to += width
+                    cells[c * size + taps[k]] = (k * inputs + c) * width
+            _gather(w, False, group, outputs, j0, count, inputs * size, 0, inputs * size, out, to, cells)
 
 
 @jit(nogil=True)
 def _collect(low: Any, high: Any, sums: Any, parts: Any, groups: Any, inputs: Any, outputs: Any, columns: Any, widest: Any,
-             taps: Any, out: Any) -> None:
-    """The parts' sums added in order, as weights (groups, outputs, inputs, taps), for groups low..high."""
+             size: Any, out: Any) -> None:
+    """The parts' sums added in order, as weights (groups, outputs, inputs, window), for the blocks of columns low..high."""
     unit = 64 // out.itemsize
-    total = inputs * taps
+    tiles = -(-columns // (widest * unit))
+    total, deep = inputs * size, min(inputs, 2 * unit)
     part = groups * columns * (total + 1)
-    for group in range(low, high):
-        for j0 in range(0, columns, widest * unit):
-            width = min(widest * unit, columns - j0)
-            begin = (group * columns + j0) * (total + 1)
-            for c in range(inputs):
-                for t in range(taps):
-                    at = begin + (t * inputs + c) * width
-                    for j in range(min(width, outputs - j0)):
-                        value = sums[at + j]
-                        for p in range(1, parts):
-                            value += sums[p * part + at + j]
-                        out[((group * outputs + j0 + j) * inputs + c) * taps + t] = value
+    rows = np.empty((deep * size + unit) * widest * unit, out.dtype)
+    nowhere = np.zeros(unit, np.int64)
+    for block in range(low, high):
+        group, j0 = block // tiles, block % tiles * widest * unit
+        width = min(widest * unit, columns - j0)
+        begin = (group * columns + j0) * (total + 1)
+        for c0 in range(0, inputs, deep):
+            c1 = min(inputs, c0 + deep)
+            for t in range(size):
+                for c in range(c0, c1):
+                    at, to = begin + (t * inputs + c) * width, ((c - c0) * size + t) * width
+                    for j in range(width):
+                        rows[to + j] = sums[at + j]
+                    for p in range(1, parts):
+                        at += part
+                        for j in range(width):
+                            rows[to + j] += sums[at + j]
+            _scatter(rows, 0, width, out, False, group, outputs, j0, min(width, outputs - j0), total, c0 * size,
+                     (c1 - c0) * size, nowhere)
 
 
 def widest_of(plan: Plan) -> int:
@@ -275,14 +288,16 @@ def widest_of(plan: Plan) -> int:
     return min(UNITS, 2) if plan.numbers[20] else UNITS
 
 
-def arranged(plan: Plan, w: Any, kind: int, size: int) -> Any:
-    """The weights as :func:`swept` wants them; ``size``: of the window."""
+def arranged(plan: Plan, w: Any, turned: bool) -> Any:
+    """The weights as :func:`swept` wants them; ``turned``: for the gradient by the input."""
     _, groups, inputs, outputs, _, columns = plan.numbers[:6].tolist()
     if plan.numbers[20]:
-        kind, outputs, inputs = 2, inputs, 1
+        turned, outputs, inputs = False, inputs, 1
     out = np.empty(groups * columns * plan.taps.size * inputs, w.dtype)
-    run(_arrange, groups, max(1, 300_000 // max(1, out.size // groups)), w.reshape(-1), kind, inputs, outputs, columns,
-        widest_of(plan), plan.taps, size, out)
+    widest = widest_of(plan)
+    blocks = groups * -(-columns // (widest * unit_of(w.dtype)))
+    run(_arrange, blocks, max(1, COPIED * blocks // out.size), w.reshape(-1), turned, inputs, outputs, columns, widest,
+        plan.taps, out)
     return out
 
 
@@ -308,5 +323,5 @@ def summed_over_pixels(plan: Plan, x: Any, x_last: bool, g: Any, g_last: bool, o
     work = plan.work * int(plan.numbers[19]) * pieces // (tiles * parts)
     run(_reduce, groups * tiles * parts, max(1, GRAIN // max(1, work)), plan.numbers, plan.seen, plan.pixels, plan.cells, widest,
         HEIGHT, parts, x, x_last, g, g_last, sums)
-    run(_collect, groups, max(1, 300_000 // max(1, held // groups)), sums, parts, groups, inputs, outputs, columns, widest,
+    run(_collect, groups * tiles, max(1, COPIED * groups * tiles // (held * parts)), sums, parts, groups, inputs, outputs, columns, widest,
         plan.taps.size, out)

@@ -69,8 +69,9 @@ class Plan(NamedTuple):
 
 @lru_cache(maxsize=512)
 def plan(axes: tuple[Axis, Axis, Axis], window: tuple[int, int, int], batch: int, groups: int, inputs: int, outputs: int,
-         itemsize: int) -> Plan:
-    """For images of ``groups`` x ``inputs`` channels to ``groups`` x ``outputs``; ``outputs`` 0: depthwise, channels are columns."""
+         itemsize: int, summed: bool = False) -> Plan:
+    """For images of ``groups`` x ``inputs`` channels to ``groups`` x ``outputs``; ``outputs`` 0: depthwise, channels are columns.
+    ``summed``: over pixels, for the gradient by the weights, which copies cotangents a block of columns at a time."""
     unit = 64 // itemsize
     diagonal = not outputs
     columns = -(-(inputs if diagonal else outputs) // unit) * unit
@@ -85,13 +86,14 @@ def plan(axes: tuple[Axis, Axis, Axis], window: tuple[int, int, int], batch: int
     across = axes[1].out * axes[2].out                   # outputs of a row
     span = highs[0] - lows[0] + 1
     deep = quotients[0]
-    bytes_of_row = (first.step * line + first.leap * across * columns) * itemsize
+    held = min(columns, 4 * unit) if summed else columns
+    bytes_of_row = (first.step * line + first.leap * across * held) * itemsize
     rows = max(1, min(deep, (BAND - span * line * itemsize) // bytes_of_row))
     rows = min(rows, max(-(-deep * batch * groups // TASKS), min(deep, 2 * span), 1))
     rows = -(-deep // -(-deep // rows))
     images = 1
     if rows == deep:
-        whole = ((deep - 1) * first.step + span) * line + deep * first.leap * across * columns
+        whole = ((deep - 1) * first.step + span) * line + deep * first.leap * across * held
         images = max(1, min(batch, BAND // (whole * itemsize), batch * groups // TASKS))
     high = (rows - 1) * first.step + span                # input rows of a band
     taps, seen, pixels, places, phases = [], [], [], [], []

@@ -81,13 +81,29 @@ def _arranged(x: Any, axes: Axes, *affine: Any) -> tuple[str, Any] | None:
         found = "row", x if len(axes) == 1 else x.reshape(*shape[:first], prod(expected))
     elif axes == (0, *range(2, x.ndim)):
         expected = shape[1], *[1] * (x.ndim - 2)
-        found = "channel", x
+        found = "channel", (_rows(x) if _channels_last(x) else x)
     elif axes == tuple(range(x.ndim - 1)):   # channels last
         expected = shape[-1:]
         found = "channel", x.reshape(prod(shape[:-1]), shape[-1])
     else:
         return None
     return None if any(a is not None and tuple(a.shape) != expected for a in affine) else found
+
+
+def _channels_last(x: Any) -> bool:
+    """Whether x (N, C, ...) lies in memory as (N, ..., C), and not as it is."""
+    flags = getattr(x, "flags", None)
+    return flags is not None and x.ndim > 2 and not flags.c_contiguous and bool(
+        x.transpose(0, *range(2, x.ndim), 1).flags.c_contiguous)
+
+
+def _rows(x: Any) -> Any:
+    """x (N, C, ...) as the matrix of its N ... rows of C channels."""
+    return x.transpose(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
+
+
+def _from_rows(a: Any, shape: tuple[int, ...]) -> Any:
+    return a.reshape(shape[0], *shape[2:], shape[1]).transpose(0, len(shape) - 1, *range(1, len(shape) - 1))
 
 
 def _shaped(a: Any, shape: tuple[int, ...]) -> Any:
@@ -110,6 +126,7 @@ def by_kernels(xp: Any, variant: Callable[[str], Callable[..., Any] | None]) -> 
             return normalize(xp, x, w, b, axes=axes, eps=eps, center=center)
         out, mean, var = run(found[1], _flat(w), _flat(b), eps=eps, center=center)
         kept = tuple([1 if i in axes else length for i, length in enumerate(x.shape)])
+        out = _from_rows(out, x.shape) if found[1].ndim == 2 < x.ndim and found[0] == "channel" and kept[1] != 1 else out
         return _shaped(out, x.shape), mean.reshape(kept), var.reshape(kept)
 
     def backward(g: Any, x: Any, w: Any, mean: Any, var: Any, *, axes: Axes, eps: float, center: bool, shape: Any) -> Any:

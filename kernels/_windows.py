@@ -11,8 +11,6 @@ import numpy as np
 __all__ = ["Taps", "Windows", "adaptive", "back", "channels_last", "identity", "laid_out", "mean", "outputs", "same_layout", "sliding",
            "uploaded", "weighted"]
 
-MOST_LINES = 12   # beyond, taps are looked up one by one
-
 
 class Windows:
     """Window i of an axis of ``size`` elements looks at starts[i] + j step for j < lengths[i], all of them inside; ``regular``
@@ -45,7 +43,7 @@ class Taps:
 
     def __init__(self, size: int, first: Any, index: Any, weight: Any) -> None:
         self.size, self.count = size, len(first) - 1
-        self.first, self.index = np.asarray(first, np.int64), np.asarray(index, np.int64)
+        self.first, self.index = np.asarray(first, np.uint64), np.asarray(index, np.uint64)
         self.weight = np.asarray(weight, np.float64)
         self._kept: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
@@ -60,42 +58,27 @@ class Taps:
     @cached_property
     def transposed(self) -> Taps:
         """Those of the transposed operator, along ``count``."""
-        order = np.argsort(self.index, kind="stable")
-        source = np.repeat(np.arange(self.count), np.diff(self.first))[order]
-        first = np.concatenate([[0], np.cumsum(np.bincount(self.index, minlength=self.size))])
+        index = self.index.astype(np.int64)
+        order = np.argsort(index, kind="stable")
+        source = np.repeat(np.arange(self.count), np.diff(self.first).astype(np.int64))[order]
+        first = np.concatenate([[0], np.cumsum(np.bincount(index, minlength=self.size))])
         out = Taps(self.count, first, source, self.weight[order])
         out.__dict__["transposed"] = self
         return out
 
     @cached_property
-    def lines(self) -> tuple[Any, Any, Any]:
-        """The taps as few straight lines, if they are such: (lines, weights, narrow weights), a line being (first element of the
-        result, its step, first index, its step, length, where its weights begin). Else no line, and no weights.
-
-        Along a line all is done without a look at ``index``, in vector code where a step is 1 or 2.
-        """
-        place = np.repeat(np.arange(self.count), np.diff(self.first))
-        steps = max(1, round(self.count / self.size)), max(1, round(self.size / max(self.count, 1)))
-        key = place * steps[1] - self.index * steps[0]
-        order = np.lexsort((place, key))
-        key, place, index, weight = key[order], place[order], self.index[order], self.weight[order]
-        begins = np.flatnonzero(np.concatenate([[True], np.diff(key) != 0])) if key.size else np.zeros(0, np.int64)
-        lengths = np.diff(np.concatenate([begins, [key.size]]))
-        along = np.delete(np.diff(place), begins[1:] - 1)
-        if not 0 < len(begins) <= MOST_LINES or (along != steps[0]).any():
-            return np.zeros((0, 6), np.int64), np.zeros(0), np.zeros(0, np.float32)
-        whole = np.full(len(begins), 1)
-        found = np.stack([place[begins], whole * steps[0], index[begins], whole * steps[1], lengths, begins], 1)
-        return found, weight, weight.astype(np.float32)
+    def single(self) -> bool:
+        """Whether every element of the result has exactly one tap."""
+        return bool((np.diff(self.first) == 1).all())
 
     @cached_property
     def dense(self) -> tuple[Any, Any, Any]:
         """(index, weight, whether there is such a tap), each (count, most taps)."""
-        counts = np.diff(self.first)
-        k = self.first[:-1, None] + np.arange(counts.max(initial=0))
-        there = k < self.first[1:, None]
+        first, index = self.first.astype(np.int64), self.index.astype(np.int64)
+        k = first[:-1, None] + np.arange(np.diff(first).max(initial=0))
+        there = k < first[1:, None]
         k = np.where(there, k, 0)
-        return np.where(there, self.index[k], 0), np.where(there, self.weight[k], 0.0), there
+        return np.where(there, index[k], 0), np.where(there, self.weight[k], 0.0), there
 
 
 # ---- windows -------------------------------------------------------------------------------------------------------------

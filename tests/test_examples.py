@@ -14,7 +14,7 @@ SAYS = {
     "accuracy": ["reverse              error", "e-16", "central differences  error 2", "reverse              peak"],
     "caffe_sigmoid": ["CUDA imported: ", "0.25 "],
     "computational_graph": ["by hand:    f = -12.0", "[-4.0, -4.0, 3.0]"],
-    "control_flow": ["a = -0.71852928: 204800.0"],
+    "control_flow": ["a = -0.71852928: 204800.0", "its own path: tensor([  2048., 204800.,", "100 steps, 3 states kept: "],
     "custom_function": ["through round: tensor([ 0.,  4., -4.])", "gradcheck, twice: True"],
     "custom_rules": ["(x + y) z: -12.0 [-4.0, -4.0, 3.0]", "sigmoid: 0.1192, reverse 0.1050, forward 0.1050, second 0.0800"],
     "equilibrium": ["largest difference of the gradients: ", "test accuracy 9"],
@@ -25,7 +25,9 @@ SAYS = {
     "own_kernel": ["cpu     gradient   float64          ok", "GB/s", "gradient: tensor([0.0723, 0.5   , 1.0908])"],
     "playground": ["####", "test loss 0.0"],
     "rnn_step": ["ShapeError: ", "(1 - h^2) x^T: True"],
+    "sparse_jacobian": ["114 entries: 3 passes forward and 0 in reverse, not 38; the same Jacobian: True", "hub      40 x 40, 118 ent"],
     "three_paths": ["y -> u -> a -> f", "y -> u -> f", "y -> v -> b -> f"],
+    "through_svd": ["singular values: tensor([2., 2.]", "central differences:        tensor([0.25, 0.  , 0.  , 0.25]"],
     "train_mlp": ["test accuracy 9"],
     "zero_cotangents": ["at 0:   tensor(1.)", "tensor(nan)"],
 }

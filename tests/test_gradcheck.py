@@ -20,14 +20,16 @@ X = rng.normal(size=(2, 3))
 Z = X + 1j * rng.normal(size=(2, 3))
 
 FUNCTIONS: dict[str, tuple[Any, Any]] = {
-    "elementwise": (tl.tanh, X), "two inputs": (lambda x, y: tl.sin(x) @ y, (X, X.T)), "number": (lambda x: x ** 3, np.array(0.7)),
+    "elementwise": (tl.tanh, X), "two inputs": (lambda x, y: tl.sin(x) @ y, (X, X.T)),
+    "number": (lambda x: x ** 3, np.array(0.7)),
     "several results": (lambda x: (tl.exp(x), [x.sum(), tl.argmax(x)]), X), "empty": (tl.exp, np.zeros((0, 2))),
     "tree": (lambda p, s: {"out": p["w"][0] @ p["w"][1] * s, "n": 3}, ({"w": [X, X.T]}, np.array(2.0))),
     "other arguments": (lambda x, axis, flag: tl.sum(x, axis=axis) if flag else x, (X, 1, True)),
     "integers": (lambda x, i: x[i], (X, np.array([1, 0, 1]))), "float32": (tl.sin, X.astype(np.float32)),
     "holomorphic": (tl.exp, Z), "not holomorphic": (lambda z: tl.conj(z) * z * tl.imag(z), Z),
     "complex to real": (lambda z: tl.abs(z) ** 2 + tl.angle(z), Z), "real to complex": (lambda x: tl.exp(1j * x) * x, X),
-    "both": (lambda z, x: (z * x, tl.real(z) @ x.mT), (Z, X)), "transform": (tl.fft.fft, Z), "inverse": (tl.linalg.inv, Z @ Z.conj().T),
+    "both": (lambda z, x: (z * x, tl.real(z) @ x.mT), (Z, X)), "transform": (tl.fft.fft, Z),
+    "inverse": (tl.linalg.inv, Z @ Z.conj().T),
 }
 
 
@@ -72,8 +74,8 @@ def test_a_wrong_vjp() -> None:
         op.vjp(x=lambda g, x: tl.where(x == X[1, 2], 1.01, 1.0) * g * tl.cos(x))
         assert gradcheck(op, X, modes=("fwd",))
         text = message(op, ALL)
-        for part in ("mine: the gradient with respect to input 0 (shape (2, 3))", "index (1, 2)", "analytic", "numeric", "mode='rev'",
-                     "seed=7", "1 of 6 differ"):
+        for part in ("mine: the gradient with respect to input 0 (shape (2, 3))", "index (1, 2)", "analytic", "numeric",
+                     "mode='rev'", "seed=7", "1 of 6 differ"):
             assert part in text
 
 

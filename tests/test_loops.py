@@ -13,8 +13,8 @@ import pytest
 
 import tensorlite as tl
 from tensorlite.errors import DTypeError, GradError, ShapeError
-from tensorlite.func import grad, hvp, jacfwd, jacrev, jvp, linearize, vjp, vmap
-from tensorlite.func._loops import _ahead, parts, scan, while_loop
+from tensorlite.func import grad, hvp, jacfwd, jacrev, jvp, linearize, scan, vjp, vmap, while_loop
+from tensorlite.func._loops import _ahead, parts
 
 RNG = np.random.default_rng(5)
 W, XS = RNG.normal(size=(3, 3)) / 2, RNG.normal(size=(7, 3))

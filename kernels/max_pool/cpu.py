@@ -68,6 +68,27 @@ def _slide(low: Any, high: Any, x: Any, d0: Any, dn: Any, dstep: Any, h0: Any, h
 
 
 @jit(nogil=True)
+def _halves(low: Any, high: Any, x: Any, out: Any, index: Any) -> None:
+    """The same for the windows that are most frequent, 2 x 2 without padding: a quarter of the time, in registers."""
+    OH, OW, W = out.shape[1], out.shape[2], x.shape[2]
+    for r in range(low, high):
+        n, oh = r // OH, r % OH
+        for ow in range(OW):
+            h, w = 2 * oh, 2 * ow
+            best, where = x[n, h, w], 0
+            v = x[n, h, w + 1]
+            better = (v > best) | (v != v)
+            best, where = v if better else best, 1 if better else where
+            v = x[n, h + 1, w]
+            better = (v > best) | (v != v)
+            best, where = v if better else best, W if better else where
+            v = x[n, h + 1, w + 1]
+            better = (v > best) | (v != v)
+            best, where = v if better else best, W + 1 if better else where
+            out[n, oh, ow], index[n, oh, ow] = best, where + h * W + w
+
+
+@jit(nogil=True)
 def _channels(low: Any, high: Any, x: Any, d0: Any, dn: Any, dstep: Any, h0: Any, hn: Any, hstep: Any, w0: Any, wn: Any,
               wstep: Any, out: Any, index: Any) -> None:
     """x (n, D, H, W, C), out (n, OD, OH, OW, C); for rows [low, high) of out."""
@@ -118,6 +139,10 @@ def max_pool(x: Any, *, windows: tuple[Any, ...]) -> Any:
         if w.regular is None or last:
             run(_channels, rows, grain, data.reshape(outer, *sizes, inner), *axes_of, w.starts, w.lengths, w.step,
                 out.reshape(outer, *counts, inner), index.reshape(outer, *counts, inner))
+        elif d.size == 1 and h.regular == w.regular == (2, 2, 0) and h.step == w.step == 1 and (
+                h.lengths.min() == w.lengths.min() == 2):
+            run(_halves, rows, grain, data.reshape(outer, *sizes[1:]), out.reshape(outer, *counts[1:]),
+                index.reshape(outer, *counts[1:]))
         else:
             run(_slide, rows, grain, data.reshape(outer, *sizes), *axes_of, w.starts, *w.regular, w.step,
                 out.reshape(outer, *counts), index.reshape(outer, *counts))

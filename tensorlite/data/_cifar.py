@@ -83,8 +83,8 @@ def _records(path: Path, count: int, version: Version) -> Any:
     for byte, classes in enumerate(version.labels):
         if (worst := int(records[:, byte].max())) >= classes:
             at = int(records[:, byte].argmax())
-            raise DataError(f"{path}: expected labels from 0 to {classes - 1}, found {worst} in image {at}; it is corrupt, or not "
-                            f"of {version.title}'s binary version")
+            raise DataError(f"{path}: expected labels from 0 to {classes - 1}, found {worst} in image {at}; it is corrupt, or "
+                            f"not of {version.title}'s binary version")
     return records
 
 

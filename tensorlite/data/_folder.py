@@ -124,7 +124,7 @@ class ImageFolder:
                 listing.unlink(missing_ok=True)
                 self._write(path, workers)
                 write_atomic(listing, text.encode())
-            images = np.load(path, mmap_mode="r")
+            images = np.asarray(np.load(path, mmap_mode="r"))
         return ImageDataset(images, self.labels, normalize=self.normalize, classes=self.classes, names=self.names)
 
     def _write(self, path: Path, workers: int | None) -> None:

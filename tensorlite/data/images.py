@@ -101,8 +101,9 @@ def cifar10(train: bool = True, *, flat: bool = False, folder: str | os.PathLike
 
     The files of its binary version (data_batch_1.bin to data_batch_5.bin, test_batch.bin) are looked for in ``folder``, or in
     the folder that the environment variable ``TENSORLITE_DATA`` names, in its subfolder ``cifar10``, or in
-    ``cifar-10-batches-bin`` in these, then in the cache folder; if they are nowhere, the archive is downloaded (170 MB), checked and unpacked into the cache.
-    Images are (3, 32, 32), or (3072,) if ``flat``, uint8 in memory (154 MB), and normalised per channel in batches.
+    ``cifar-10-batches-bin`` in these, then in the cache folder; if they are nowhere, the archive is downloaded (170 MB), checked
+    and unpacked into the cache. Images are (3, 32, 32), or (3072,) if ``flat``, uint8 in memory (154 MB), and normalised per
+    channel in batches.
 
     ``DataError`` saying what to put where if they cannot be had, or what is wrong with a file.
     """

@@ -14,19 +14,21 @@ from tensorlite.func._reverse import grad, value_and_grad, vjp
 from tensorlite.func._vmap import vmap
 
 __all__ = ["custom_jvp", "custom_root", "custom_vjp", "fixed_point", "functional_call", "grad", "hessian", "hvp", "jacfwd",
-           "jacobian", "jacrev", "jvp", "linearize", "scan", "solve_bicgstab", "solve_cg", "stack_module_state", "stop_gradient",
-           "value_and_grad", "vjp", "vmap", "while_loop"]
+           "jacobian", "jacobian_plan", "jacobian_sparsity", "jacrev", "jvp", "linearize", "scan", "solve_bicgstab", "solve_cg",
+           "stack_module_state", "stop_gradient", "value_and_grad", "vjp", "vmap", "while_loop"]
 
 # on demand: importing tensorlite does not pay for them
 _LAZY = {"custom_jvp": "_custom", "custom_vjp": "_custom", "functional_call": "_functional", "stack_module_state": "_functional",
          "custom_root": "_implicit", "fixed_point": "_implicit", "solve_bicgstab": "_implicit", "solve_cg": "_implicit",
-         "scan": "_loops", "while_loop": "_loops"}
+         "jacobian_plan": "_compressed", "jacobian_sparsity": "_sparsity", "scan": "_loops", "while_loop": "_loops"}
 
 if TYPE_CHECKING:
+    from tensorlite.func._compressed import jacobian_plan
     from tensorlite.func._custom import custom_jvp, custom_vjp
     from tensorlite.func._functional import functional_call, stack_module_state
     from tensorlite.func._implicit import custom_root, fixed_point, solve_bicgstab, solve_cg
     from tensorlite.func._loops import scan, while_loop
+    from tensorlite.func._sparsity import jacobian_sparsity
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ from tensorlite.func._sparsity import jacobian_sparsity
 from tensorlite.func._trees import Argnums, as_tensors
 from tensorlite.func._vmap import vmap
 
-__all__ = ["Plan", "color", "compressed", "planned", "sparse_jacobian"]
+__all__ = ["Plan", "color", "compressed", "jacobian_plan", "sparse_jacobian"]
 
 
 def sparse_jacobian(f: Callable[..., Any], argnums: Argnums, mode: str, has_aux: bool, sparsity: Any, holomorphic: bool,
@@ -89,9 +89,17 @@ class Plan(NamedTuple):
         return int(self.columns.max(initial=-1) + self.rows.max(initial=-1)) + 2
 
 
-def planned(pattern: Any, mode: str) -> Plan:
-    """The plan with the fewest passes: columns (``"fwd"``), rows (``"rev"``), or for ``"auto"`` the better of these and of the
-    few fullest rows by rows and the rest by columns, or the other way round."""
+def jacobian_plan(pattern: Any, mode: str = "auto") -> Plan:
+    """How a Jacobian with this pattern (results, inputs) is computed with the fewest passes.
+
+    By columns (``"fwd"``), by rows (``"rev"``), or for ``"auto"`` the better of these and of the few fullest rows by rows and the
+    rest by columns, or the other way round. Finding the fewest colors is hard (NP-complete); these are greedy, and no fewer than
+    the entries of the fullest row (column).
+
+    >>> import tensorlite as tl
+    >>> tl.func.jacobian_plan(tl.func.jacobian_sparsity(lambda x: x[1:] * x[:-1], tl.ones(100))).passes
+    2
+    """
     m, n = pattern.shape
     nothing, none = np.zeros_like(pattern), (np.full(n, -1), np.full(m, -1))
     plans = []
@@ -130,7 +138,7 @@ def compressed(f: Callable[..., Any], primals: tuple[Any, ...], pattern: Any, mo
                check: bool) -> tuple[list[Any], Any, list[list[Any]], list[Any]]:
     """f's results and how they are built, the blocks [result][argument] of its Jacobian, and what f gave beside (in a list)."""
     xs, rebuild = _tensors(primals)
-    plan = planned(pattern, mode)
+    plan = jacobian_plan(pattern, mode)
     by_columns = by_rows = None
     if (plan.columns >= 0).any() or not (plan.rows >= 0).any():
         out, push, *aux = linearize(f, *primals, has_aux=has_aux)

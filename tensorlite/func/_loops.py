@@ -158,8 +158,7 @@ def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
     as they are. Errors: ``ShapeError``, ``DTypeError`` where body changes the state's structure, shapes or dtypes.
 
     >>> import tensorlite as tl
-    >>> from tensorlite.func._loops import while_loop
-    >>> newton = lambda a: while_loop(lambda x: abs(x * x - a) > 1e-6, lambda x: (x + a / x) / 2, tl.ones(()))
+    >>> newton = lambda a: tl.while_loop(lambda x: abs(x * x - a) > 1e-6, lambda x: (x + a / x) / 2, tl.ones(()))
     >>> newton(tl.tensor(2.0)), tl.grad(newton)(tl.tensor(2.0))
     (tensor(1.4142), tensor(0.3536))
     """
@@ -267,8 +266,7 @@ def scan(f: Callable[[Any, Any], Any], init: Any, xs: Any = None, length: int | 
     Errors: ``ShapeError``, ``DTypeError`` where f changes the carry's structure, shapes or dtypes, or ``xs`` differ in length.
 
     >>> import tensorlite as tl
-    >>> from tensorlite.func._loops import scan
-    >>> scan(lambda total, x: (total + x, total * x), tl.zeros(()), tl.tensor([1.0, 2.0, 3.0]))
+    >>> tl.scan(lambda total, x: (total + x, total * x), tl.zeros(()), tl.tensor([1.0, 2.0, 3.0]))
     (tensor(6.), tensor([0., 2., 9.]))
     """
     _check_snapshots("scan", snapshots)

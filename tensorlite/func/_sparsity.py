@@ -34,8 +34,8 @@ INPUTS_AT_ONCE = 256   # sets of so many inputs are carried in one run: memory i
 EACH = frozenset(("abs", "cast", "clone", "conj", "contiguous", "drop_nan", "dropout", "gelu", "gelu_tanh", "imag", "nan_to_num",
                   "real", "relu_backward", "sign", "signed_power", "silu"))
 MOVES = frozenset(("concat", "cumsum", "diagonal", "embedding", "expand", "flatten_axes", "flip", "getitem", "mean", "move",
-                   "pad", "permute", "put", "put_add", "put_along_axis", "reshape", "restore_axes", "roll", "slide", "split", "spread",
-                   "stack", "sum", "sum_to", "take_along_axis", "tril", "triu", "unstack"))
+                   "pad", "permute", "put", "put_add", "put_along_axis", "reshape", "restore_axes", "roll", "slide", "split",
+                   "spread", "stack", "sum", "sum_to", "take_along_axis", "tril", "triu", "unstack"))
 PRODUCTS = frozenset(("einsum", "linear", "linear_relu", "matmul", "matvec", "vecdot"))
 REDUCTIONS = frozenset(("logsumexp", "max", "min", "prod", "std", "var", "vector_norm"))
 ALONG = frozenset(("cumprod", "log_softmax", "softmax", "sort"))
@@ -163,8 +163,8 @@ def _not_zero(value: Any) -> Any:
     xp = _xp(value)
     if in_a_batch(value):
         return new(xp.ones(tuple(value.shape), dtype=xp.float32))
-    array = raw(value) if isinstance(value, Value) else backends.backend_of(value).asarray(value)
-    return new(xp.astype(xp.not_equal(array, xp.zeros_like(array)), xp.float32))
+    backend = backends.backend_of(raw(value))
+    return new(xp.astype(backend.asarray(raw(value) != 0), xp.float32))
 
 
 def _ran(op: Any, others: Sequence[Any], sets: dict[int, Any], options: dict[str, Any], count: int) -> list[Any]:
@@ -187,8 +187,7 @@ def jacobian_sparsity(f: Callable[..., Any], *args: Any) -> Any:
     count as dependent on all its arguments. f runs once for each 256 inputs. Memory: 256 bytes for each value that is alive.
 
     >>> import tensorlite as tl
-    >>> from tensorlite.func._sparsity import jacobian_sparsity
-    >>> jacobian_sparsity(lambda x: x[1:] * x[:-1], tl.ones(3))
+    >>> tl.func.jacobian_sparsity(lambda x: x[1:] * x[:-1], tl.ones(3))
     array([[ True,  True, False],
            [False,  True,  True]])
     """

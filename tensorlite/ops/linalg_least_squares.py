@@ -294,7 +294,7 @@ def _lstsq_batch(op: Any, args: Any, batched: Any, options: Any, size: int) -> A
     """Every result has the batch axis, also those that depend on a alone."""
     (a, b), most = args, max(x.ndim - y for x, y in zip(args, batched))
     own = tuple(a.shape[batched[0]:-2])
-    x, rank, s = op(everywhere(aligned(a, batched[0], most), batched[0], size), aligned(b, batched[1], most), **options)
+    x, rank, s = op(aligned(everywhere(a, batched[0], size), True, most), aligned(b, batched[1], most), **options)
     return x, Provided.reshape(rank, shape=(size, *own)), Provided.reshape(s, shape=(size, *own, s.shape[-1]))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tensorlite._files import write_atomic
-from tensorlite.errors import TensorliteError
+from tensorlite.train import _figure
 
 __all__ = ["History"]
 
@@ -64,14 +64,8 @@ class History:
 
     def plot(self, path: str | Path) -> None:
         """Draw the curves of the loss and of every metric, training and validation, as a PNG. Needs matplotlib."""
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise TensorliteError(f'curves need matplotlib ({error}); install it with: pip install "tensorlite[train]"') from None
         measured = [n for n in self.names if f"val_{n}" in self.names or n in ("loss", "accuracy")]
-        figure = Figure(figsize=(5.5 * max(len(measured), 1), 4), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = _figure.figure(5.5 * max(len(measured), 1), 4, "curves")
         for k, name in enumerate(measured):
             axes = figure.add_subplot(1, len(measured), k + 1)
             for key, label in ((name, "training"), (f"val_{name}", "validation")):
@@ -81,6 +75,4 @@ class History:
             axes.set(xlabel="epoch", ylabel=name)
             axes.grid(alpha=0.3)
             axes.legend()
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=120)
-        write_atomic(path, picture.getvalue())
+        _figure.write(figure, path)

@@ -1,4 +1,4 @@
-"""Rows 4, 20-21, 25, 28, 30-32, 36-41 and 45 of the acceptance table (both modes, Jacobians, costs): one test a row or claim."""
+"""Rows 4, 20-21, 25, 28, 30-32, 36-41 and 45-47 of the acceptance table (modes, Jacobians, costs): a test for each claim."""
 from __future__ import annotations
 
 import io
@@ -14,6 +14,8 @@ import pytest
 
 import tensorlite as tl
 from tensorlite.engine import tape
+from tensorlite.errors import GaugeWarning, LinAlgError
+from tensorlite.func import _compressed as sparse
 from tensorlite.func import _jacobian as jacobians
 from tensorlite.func import hvp, jacfwd, jacobian, jacrev, jvp, linearize, vjp
 
@@ -278,6 +280,89 @@ def test_row_38_the_mode_is_chosen_by_shape(m: int, monkeypatch: pytest.MonkeyPa
     assert (at, count) == (("rows", m) if m <= n else ("columns", n)) and count == min(n, m)
     by_hand = (1 - np.tanh(w.numpy() @ x.numpy()) ** 2)[:, None] * w.numpy()
     np.testing.assert_allclose(found.numpy(), by_hand, rtol=1e-12, atol=1e-15)
+
+
+STRUCTURES: dict[str, tuple[Any, int, int, int]] = {   # f, inputs, results, the most passes it is to take
+    "elementwise": (lambda x: tl.sin(x) * x, 30, 30, 1),
+    "a band": (lambda x: x[1:-1] * x[:-2] + tl.exp(x[2:]), 30, 28, 3),
+    "an arrow": (lambda x: tl.concat([(x * x).sum().reshape(1), x[1:] ** 2 * x[0]]), 30, 30, 3),
+    "blocks": (lambda x: tl.softmax(x.reshape(6, 5), axis=1).reshape(-1), 30, 30, 5),
+    "a narrow waist": (lambda x: tl.sin(x.sum() * tl.linspace(0, 1, 25, dtype=tl.float64)), 30, 25, 25),
+    "few results": (lambda x: tl.stack([x.sum(), x.prod()]), 30, 2, 2),
+    "few inputs": (lambda x: tl.concat([x, x ** 2, tl.sin(x)]), 4, 12, 1),
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_row_39_passes_depend_on_the_structure(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows for some results and columns for others, as the pattern of zeros has it: never more passes than min(n, m)."""
+    f, n, m, most = STRUCTURES[name]
+    x = t(RNG.normal(size=n))
+    seeds, original = [], sparse._seeds
+    monkeypatch.setattr(sparse, "_seeds", lambda colors, leaves: seeds.append(original(colors, leaves)) or seeds[-1])
+    found = jacobian(f, sparsity="detect")(x)
+    taken = sum(s.shape[0] for (s,) in seeds)
+    np.testing.assert_allclose(found.numpy(), jacrev(f)(x).numpy(), rtol=1e-12, atol=1e-15)
+    assert found.shape == (m, n) and taken <= most <= min(n, m)
+    _, count, _ = passes(monkeypatch, lambda: jacobian(f)(x))   # without a pattern: the smaller of both
+    assert count == min(n, m)
+
+
+# ---- through solvers -----------------------------------------------------------------------------------------------------
+
+def both_modes(f: Any, *xs: Any) -> None:
+    """Forward and reverse mode of any results agree with central differences, to the second order."""
+    assert tl.testing.gradcheck(f, xs, modes=("rev", "fwd", "double"))
+    for a, b in zip(jacfwd(f, tuple(range(len(xs))))(*xs), jacrev(f, tuple(range(len(xs))))(*xs)):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (3, 3), (3, 5)], ids=["tall", "square", "wide"])
+def test_row_46_through_least_squares(shape: tuple[int, int]) -> None:
+    A, b = t(RNG.normal(size=shape)), t(RNG.normal(size=shape[0]))
+    solve = lambda A, b: tl.linalg.lstsq(A, b).solution
+    both_modes(solve, A, b)
+    x = solve(A, b)
+    np.testing.assert_allclose(x.numpy(), np.linalg.lstsq(A.numpy(), b.numpy())[0], rtol=1e-11)
+    if shape[0] >= shape[1]:   # dx = A^+ (db - dA x) + (A^T A)^-1 dA^T (b - A x), by hand
+        dA, db = t(RNG.normal(size=shape)), t(RNG.normal(size=shape[0]))
+        gram, r = np.linalg.inv((A.T @ A).numpy()), (b - A @ x).numpy()
+        by_hand = gram @ (A.numpy().T @ (db.numpy() - dA.numpy() @ x.numpy()) + dA.numpy().T @ r)
+        np.testing.assert_allclose(jvp(solve, (A, b), (dA, db))[1].numpy(), by_hand, rtol=1e-10)
+
+
+def test_row_46_deficient_rank_is_refused() -> None:
+    A = t([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])
+    with pytest.raises(LinAlgError, match="rank"):
+        tl.grad(lambda A: tl.linalg.lstsq(A, tl.ones(3, dtype=tl.float64)).solution.sum())(A)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3, 3), (2, 4)])
+def test_row_47_through_the_svd(shape: tuple[int, int]) -> None:
+    A = t(RNG.normal(size=shape))
+    both_modes(tl.linalg.svdvals, A)
+    low = lambda A: (lambda u, s, vh: (u[:, :1] * s[:1]) @ vh[:1])(*tl.linalg.svd(A, full_matrices=False))   # of rank 1
+    both_modes(low, A)
+    u, _, vh = tl.linalg.svd(A, full_matrices=False)
+    np.testing.assert_allclose(tl.grad(lambda A: tl.linalg.svdvals(A).sum())(A).numpy(), (u @ vh).numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("values", [(2.0, 2.0, 2.0), (3.0, 1.0, 1.0)], ids=str)
+def test_row_47_repeated_singular_values(values: tuple[float, ...]) -> None:
+    """U s^3 V^T = A A^T A is smooth: its derivatives are exact where 1 / (s_i^2 - s_j^2) has no value, and peers give nan.
+
+    Forward mode would have to know the direction before it chooses the vectors: it says so where the direction parts them.
+    """
+    q = [np.linalg.qr(RNG.normal(size=(3, 3)))[0] for _ in range(2)]
+    A = t(q[0] * values @ q[1])
+    cube = lambda A: (lambda u, s, vh: (u * s ** 3) @ vh)(*tl.linalg.svd(A))
+    exact = lambda A: A @ A.T @ A
+    np.testing.assert_allclose(jacrev(cube)(A).numpy(), jacrev(exact)(A).numpy(), rtol=1e-9, atol=1e-9)
+    assert tl.testing.gradcheck(cube, (A,), modes=("rev",))
+    np.testing.assert_allclose(jvp(cube, (A,), (A,))[1].numpy(), jvp(exact, (A,), (A,))[1].numpy(), rtol=1e-9, atol=1e-9)
+    with pytest.warns(GaugeWarning, match="repeated"):
+        jvp(cube, (A,), (t(RNG.normal(size=(3, 3))),))
+    np.testing.assert_allclose(tl.grad(lambda A: (tl.linalg.svdvals(A) ** 2).sum())(A).numpy(), 2 * A.numpy(), rtol=1e-10)
 
 
 # ---- a chain of layers, a snippet, and what differentiation by program is not -----------------------------------------------
