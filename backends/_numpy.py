@@ -9,6 +9,7 @@ import numpy as np
 from tensorlite.backends import (
     _numpy_bfloat16,
     _numpy_contraction,
+    _numpy_convolution,
     _numpy_elementwise,
     _numpy_indexing,
     _numpy_linalg,
@@ -35,7 +36,7 @@ class NumpyBackend(Backend):
     implementations = {
         **_numpy_nn.IMPLEMENTATIONS, **_numpy_indexing.IMPLEMENTATIONS, **_numpy_elementwise.IMPLEMENTATIONS,
         **_numpy_contraction.IMPLEMENTATIONS, **_numpy_reduction.IMPLEMENTATIONS, **_numpy_searching.IMPLEMENTATIONS,
-        **_numpy_linalg.IMPLEMENTATIONS,
+        **_numpy_linalg.IMPLEMENTATIONS, **_numpy_convolution.IMPLEMENTATIONS,
     }
 
     def implementation(self, name: str, reference: Any) -> Any:

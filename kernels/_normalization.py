@@ -73,21 +73,24 @@ def running_moments(xp: Any, mean: Any, var: Any, running_mean: Any, running_var
 
 # ---- the same by the kernels for rows and for channels -----------------------------------------------------------------------
 
-def _arranged(x: Any, axes: Axes, *affine: Any) -> tuple[str, Any] | None:
-    """Which kernels normalise over these axes, and x as they take it: "row" and (..., m), or "channel" and (N, C, ...)."""
+def _arranged(x: Any, axes: Axes, *affine: Any) -> tuple[str, Any, bool] | None:
+    """Which kernels normalise over these axes, and x as they take it: "row" and (..., m), or "channel" and (N, C, ...); and whether
+    that is because the channels lie together in memory."""
+    last = False
     first, shape = x.ndim - len(axes), tuple(x.shape)
     if axes == tuple(range(first, x.ndim)):
         expected = shape[first:]
         found = "row", x if len(axes) == 1 else x.reshape(*shape[:first], prod(expected))
     elif axes == (0, *range(2, x.ndim)):
         expected = shape[1], *[1] * (x.ndim - 2)
-        found = "channel", (_rows(x) if _channels_last(x) else x)
+        last = _channels_last(x)
+        found = "channel", _rows(x) if last else x
     elif axes == tuple(range(x.ndim - 1)):   # channels last
         expected = shape[-1:]
         found = "channel", x.reshape(prod(shape[:-1]), shape[-1])
     else:
         return None
-    return None if any(a is not None and tuple(a.shape) != expected for a in affine) else found
+    return None if any(a is not None and tuple(a.shape) != expected for a in affine) else (*found, last)
 
 
 def _channels_last(x: Any) -> bool:
@@ -102,7 +105,10 @@ def _rows(x: Any) -> Any:
     return x.transpose(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
 
 
-def _from_rows(a: Any, shape: tuple[int, ...]) -> Any:
+def _back(a: Any, shape: tuple[int, ...], last: bool) -> Any:
+    """What a kernel made of an array of this shape, as such; ``last``: of its :func:`_rows`."""
+    if not last:
+        return _shaped(a, shape)
     return a.reshape(shape[0], *shape[2:], shape[1]).transpose(0, len(shape) - 1, *range(1, len(shape) - 1))
 
 
@@ -126,17 +132,16 @@ def by_kernels(xp: Any, variant: Callable[[str], Callable[..., Any] | None]) -> 
             return normalize(xp, x, w, b, axes=axes, eps=eps, center=center)
         out, mean, var = run(found[1], _flat(w), _flat(b), eps=eps, center=center)
         kept = tuple([1 if i in axes else length for i, length in enumerate(x.shape)])
-        out = _from_rows(out, x.shape) if found[1].ndim == 2 < x.ndim and found[0] == "channel" and kept[1] != 1 else out
-        return _shaped(out, x.shape), mean.reshape(kept), var.reshape(kept)
+        return _back(out, x.shape, found[2]), mean.reshape(kept), var.reshape(kept)
 
     def backward(g: Any, x: Any, w: Any, mean: Any, var: Any, *, axes: Axes, eps: float, center: bool, shape: Any) -> Any:
         found = _arranged(x, axes, w) if x.size else None
         run = None if found is None else variant(f"{found[0]}_normalize_grad")
         if found is None or run is None:
             return normalize_grad(xp, g, x, w, mean, var, axes=axes, eps=eps, center=center, shape=shape)
-        kind, seen = found
+        kind, seen, last = found
         of = seen.shape[:-1] if kind == "row" else (-1,)
-        out = run(_shaped(g, seen.shape), seen, _flat(w), mean.reshape(of), var.reshape(of), eps=eps, center=center)
-        return (_shaped(out[0], x.shape), *[_shaped(a, shape) for a in out[1:]])
+        out = run(_rows(g) if last else _shaped(g, seen.shape), seen, _flat(w), mean.reshape(of), var.reshape(of), eps=eps, center=center)
+        return (_back(out[0], x.shape, last), *[_shaped(a, shape) for a in out[1:]])
 
     return {"normalize": forward, "normalize_grad": backward}

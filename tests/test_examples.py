@@ -25,7 +25,7 @@ SAYS = {
     "own_kernel": ["cpu     gradient   float64          ok", "GB/s", "gradient: tensor([0.0723, 0.5   , 1.0908])"],
     "playground": ["####", "test loss 0.0"],
     "rnn_step": ["ShapeError: ", "(1 - h^2) x^T: True"],
-    "sparse_jacobian": ["114 entries: 3 passes forward and 0 in reverse, not 38; the same Jacobian: True", "hub      40 x 40, 118 ent"],
+    "sparse_jacobian": ["114 entries: 3 passes forward and 0 in reverse, not 38; the same Jacobian: True", "hub "],
     "three_paths": ["y -> u -> a -> f", "y -> u -> f", "y -> v -> b -> f"],
     "through_svd": ["singular values: tensor([2., 2.]", "central differences:        tensor([0.25, 0.  , 0.  , 0.25]"],
     "train_mlp": ["test accuracy 9"],

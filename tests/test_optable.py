@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strict_backend  # noqa: F401 - registers the device "strict"
 
 import tensorlite as tl
 import tensorlite.ops

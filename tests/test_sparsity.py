@@ -213,6 +213,17 @@ def test_it_nests() -> None:
     np.testing.assert_allclose(found.numpy(), vmap(jacrev(band))(many).numpy(), rtol=1e-12, atol=1e-15)
 
 
+def test_patterns_and_traces_go_through_loops_that_run_again() -> None:
+    f = lambda x: tl.scan(lambda c, v: (c + v, c * v), x[0], x, snapshots=2)[1]
+    x = t(RNG.normal(size=6))
+    np.testing.assert_array_equal(jacobian_sparsity(f, x), np.tril(np.ones((6, 6))) > 0)
+    np.testing.assert_allclose(jacobian(f, sparsity="detect")(x).numpy(), jacrev(f)(x).numpy(), rtol=1e-12)
+    last = lambda x: tl.while_loop(lambda s: s.sum() < 50, lambda s: s * 2, tl.exp(x), snapshots=1).sum()
+    assert jacobian_sparsity(last, x).all()
+    table = tl.debug.trace_table(last, x)
+    np.testing.assert_allclose(table.gradient["x"].numpy(), grad(last)(x).numpy(), rtol=1e-13)
+
+
 def test_wrong_patterns_are_noticed() -> None:
     x = t(RNG.normal(size=12))
     pattern = jacobian_sparsity(band, x)

@@ -69,6 +69,7 @@ class Traced(LevelTensor):
     """A value of a trace, and the step (or argument) it is the result of."""
 
     __slots__ = ("source",)
+    source: Any
 
     def through(self, op: Any, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:
         mine = [isinstance(a, Value) and a.level == level for a in args]
@@ -157,7 +158,9 @@ class TraceTable(list[TraceRow]):
 
 
 def _shown(x: Any) -> str:
-    return f"{x.item():.6g}" if x.numel() == 1 else str(x.tolist() if x.numel() <= 6 else f"<shape {tuple(x.shape)}>")
+    if x.numel() == 1:
+        return f"{x.item():.6g}"
+    return f"[{', '.join(f'{v:.6g}' for v in x.tolist())}]" if x.ndim == 1 and x.numel() <= 6 else f"<shape {tuple(x.shape)}>"
 
 
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "matmul": "@", "pow_scalar": "**"}

@@ -32,6 +32,8 @@ def sparse_jacobian(f: Callable[..., Any], argnums: Argnums, mode: str, has_aux:
     if detect and sparsity != "detect":
         raise GradError(f"jacobian: sparsity is {sparsity!r}; expected 'detect' or a boolean array (results, inputs)")
 
+    known: list[Any] = [None, None]   # the last pattern, and its plan
+
     @wraps(f)
     def compressed_jacobian(*args: Any, **kwargs: Any) -> Any:
         of_chosen, primals = _jacobian._chosen("jacobian", f, argnums, args, kwargs, has_aux)
@@ -41,12 +43,14 @@ def sparse_jacobian(f: Callable[..., Any], argnums: Argnums, mode: str, has_aux:
         if detect:
             pattern = jacobian_sparsity((lambda *given: of_chosen(*given)[0]) if has_aux else of_chosen, *primals)
         else:
-            given = np.asarray(sparsity.numpy() if isinstance(sparsity, Value) else sparsity)
+            given = np.asarray(sparsity._host() if isinstance(sparsity, Value) else sparsity)   # type: ignore[attr-defined]
             if given.dtype != bool or not inputs or given.size % inputs:
                 raise GradError(f"jacobian: sparsity has shape {given.shape} and dtype {given.dtype}; expected booleans, a row "
                                 f"of {inputs} inputs for each element of the results")
             pattern = given.reshape(-1, inputs)
-        _, rebuild_out, blocks, aux = compressed(of_chosen, primals, pattern, mode, has_aux, chunk_size, check=not detect)
+        if known[0] is None or not np.array_equal(known[0], pattern):
+            known[:] = [pattern, jacobian_plan(pattern, mode)]
+        rebuild_out, blocks, aux = compressed(of_chosen, primals, known[0], known[1], has_aux, chunk_size, check=not detect)
         found = _jacobian._built(blocks, rebuild_out, primals, isinstance(argnums, int))
         return (found, aux[0]) if has_aux else found
     return compressed_jacobian
@@ -57,7 +61,7 @@ def color(pattern: Any) -> Any:
 
     Greedy, in the given order and by falling counts; the better of both. Bands of width w take w colors.
     """
-    best = None
+    best, least = None, pattern.sum(axis=1).max(initial=0)
     for order in (np.arange(pattern.shape[1]), np.argsort(-pattern.sum(axis=0), kind="stable")):
         taken = np.zeros((pattern.shape[0], 8), bool)
         colors = np.full(pattern.shape[1], -1)
@@ -73,6 +77,8 @@ def color(pattern: Any) -> Any:
             taken[rows, c] = True
         if best is None or colors.max(initial=-1) < best.max(initial=-1):
             best = colors
+        if best.max(initial=-1) < least:
+            break
     return best
 
 
@@ -109,15 +115,17 @@ def jacobian_plan(pattern: Any, mode: str = "auto") -> Plan:
         plans.append(Plan(none[0], color(pattern.T), pattern))
     if mode == "auto":
         few = min(plan.passes for plan in plans)
-        full = np.argsort(-pattern.sum(axis=1), kind="stable"), np.argsort(-pattern.sum(axis=0), kind="stable")
-        t = 1
-        while t + 1 < few:
-            rows, columns = nothing.copy(), nothing.copy()
-            rows[full[0][:t]], columns[:, full[1][:t]] = pattern[full[0][:t]], pattern[:, full[1][:t]]
-            plans.append(Plan(color(pattern & ~rows), color(rows.T), rows))
-            plans.append(Plan(color(columns), color((pattern & ~columns).T), pattern & ~columns))
-            few = min(few, plans[-1].passes, plans[-2].passes)
-            t *= 2
+        for axis in (1, 0):   # the t fullest rows, then columns, apart; the rest takes as many colors as its fullest has entries
+            counts = pattern.sum(axis=axis)
+            order, t = np.argsort(-counts, kind="stable"), 1
+            while t < min(few, len(order)):
+                if 1 + counts[order[t]] < few:
+                    full = np.isin(np.arange(len(order)), order[:t])
+                    apart = pattern & (full[:, None] if axis else full)
+                    rows = apart if axis else pattern & ~apart
+                    plans.append(Plan(color(pattern & ~rows), color(rows.T), rows))
+                    few = min(few, plans[-1].passes)
+                t *= 2
     return min(plans, key=lambda plan: plan.passes)
 
 
@@ -134,11 +142,10 @@ def _seeds(colors: Any, leaves: list[Any]) -> list[Any]:
     return out
 
 
-def compressed(f: Callable[..., Any], primals: tuple[Any, ...], pattern: Any, mode: str, has_aux: bool, chunk_size: int | None,
-               check: bool) -> tuple[list[Any], Any, list[list[Any]], list[Any]]:
-    """f's results and how they are built, the blocks [result][argument] of its Jacobian, and what f gave beside (in a list)."""
+def compressed(f: Callable[..., Any], primals: tuple[Any, ...], pattern: Any, plan: Plan, has_aux: bool, chunk_size: int | None,
+               check: bool) -> tuple[Any, list[list[Any]], list[Any]]:
+    """How f's results are built, the blocks [result][argument] of its Jacobian, and what f gave beside (in a list)."""
     xs, rebuild = _tensors(primals)
-    plan = jacobian_plan(pattern, mode)
     by_columns = by_rows = None
     if (plan.columns >= 0).any() or not (plan.rows >= 0).any():
         out, push, *aux = linearize(f, *primals, has_aux=has_aux)
@@ -169,7 +176,7 @@ def compressed(f: Callable[..., Any], primals: tuple[Any, ...], pattern: Any, mo
         top += m
     if check:
         _verify(f, primals, xs, rebuild, blocks, has_aux)
-    return outs, rebuild_out, blocks, aux
+    return rebuild_out, blocks, aux
 
 
 def _tensors(tree: Any) -> tuple[list[Any], Any]:

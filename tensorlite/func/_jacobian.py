@@ -162,10 +162,10 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto", ha
 
     "auto" runs f once, counts the elements of its results and of the arguments, and takes columns where there are fewer of those;
     for arguments of shapes that were there before it knows without that run.
-    ``sparsity``: where the Jacobian can be other than 0, a boolean array (results, inputs), or ``"detect"`` to find that out at each
-    call (:func:`jacobian_sparsity`). Columns, or rows, that have no row (column) in common are then computed in one pass: a band of
-    width w takes w passes, whatever the size. "auto" takes the fewer, or rows for the fullest rows and columns for the rest. What a
-    given pattern lacks is noticed, by one more pass, and raises ``GradError``.
+    ``sparsity``: where the Jacobian can be other than 0, a boolean array (results, inputs), or ``"detect"`` to find that out at
+    each call (:func:`jacobian_sparsity`). Columns, or rows, that have no row (column) in common are then computed in one pass: a
+    band of width w takes w passes, whatever the size. "auto" takes the fewer, or rows for the fullest rows and columns for the
+    rest. What a given pattern lacks is noticed, by one more pass, and raises ``GradError``.
 
     >>> import tensorlite as tl
     >>> tl.func.jacobian(lambda x: tl.stack([x.sum(), x.prod()]))(tl.tensor([2.0, 3.0, 4.0]))

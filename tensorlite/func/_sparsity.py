@@ -45,6 +45,7 @@ class Dependent(LevelTensor):
     """A value and, for each of its elements, the inputs it depends on: ``sets`` is (inputs, *shape), boolean and raw."""
 
     __slots__ = ("sets",)
+    sets: Any
 
     def through(self, op: Any, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:
         mine = [isinstance(a, Value) and a.level == level for a in args]

@@ -33,10 +33,21 @@ from tensorlite.ops.activation import (
     threshold,
 )
 from tensorlite.ops.contraction import einsum, linear_p, matmul
+from tensorlite.ops.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    fold,
+    unfold,
+)
 from tensorlite.ops.dropout import dropout
 from tensorlite.ops.elementwise import add_p, clip, div_p, mul_p, sub_p, where
 from tensorlite.ops.embedding import embedding, one_hot
 from tensorlite.ops.functions import sigmoid, tanh
+from tensorlite.ops.interpolate import interpolate
 from tensorlite.ops.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -48,7 +59,36 @@ from tensorlite.ops.losses import (
     nll_loss,
     smooth_l1_loss,
 )
-from tensorlite.ops.normalization import batch_norm_by_batch, batch_norm_fixed, follow_batch, group_norm, layer_norm, rms_norm
+from tensorlite.ops.normalization import (
+    batch_norm_by_batch,
+    batch_norm_fixed,
+    follow_batch,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    rms_norm,
+)
+from tensorlite.ops.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    local_response_norm,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
 from tensorlite.ops.rearrange import pad, tril
 from tensorlite.ops.reduction import sum as _sum
 from tensorlite.ops.softmax import log_softmax, softmax
@@ -200,11 +240,15 @@ def alpha_dropout(input: Array, p: float = 0.5, training: bool = False, inplace:
 
 
 __all__ = [
-    "alpha_dropout", "batch_norm", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu",
-    "cosine_similarity", "cross_entropy", "dropout", "elu", "embedding", "gelu", "glu", "group_norm", "hardshrink",
-    "hardsigmoid", "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "layer_norm",
-    "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "mish", "mse_loss", "nll_loss", "normalize",
-    "one_hot", "pad", "pairwise_distance", "prelu", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu",
-    "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
-    "threshold",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
+    "adaptive_max_pool3d", "alpha_dropout", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "bilinear",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "cosine_similarity", "cross_entropy", "dropout", "elu", "embedding", "fold",
+    "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss",
+    "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "local_response_norm",
+    "log_softmax", "logsigmoid", "lp_pool1d", "lp_pool2d", "lp_pool3d", "margin_ranking_loss", "max_pool1d", "max_pool2d",
+    "max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d", "mish", "mse_loss", "nll_loss", "normalize", "one_hot",
+    "pad", "pairwise_distance", "prelu", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid",
+    "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
+    "unfold",
 ]

@@ -1,6 +1,7 @@
 """Normalisation by statistics of the input itself: layer, batch, group and RMS norm are one operation with different axes."""
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from tensorlite.engine import inplace
@@ -161,6 +162,48 @@ def group_norm(input: Array, num_groups: int, weight: Array | None = None, bias:
     return out if bias is None else add_p(out, _channels(bias, input.ndim))
 
 
+@torch_names
+def instance_norm(input: Array, running_mean: Array | None = None, running_var: Array | None = None,
+                  weight: Array | None = None, bias: Array | None = None, use_input_stats: bool = True, momentum: float = 0.1,
+                  eps: float = 1e-5) -> Array:
+    """(x - mean) / sqrt(var + eps) weight + bias for each channel of each sample of (N, C, ...) (Ulyanov et al. 2016).
+
+    By the sample's own mean and biased variance, and running_mean and running_var, if given, (C,), move towards the batch's mean
+    of the means and of the unbiased variances by the fraction ``momentum``; without ``use_input_stats`` by those two.
+    Errors: ``ShapeError`` for a sample of one value per channel.
+
+    >>> import tensorlite as tl
+    >>> tl.nn.functional.instance_norm(tl.tensor([[[1.0, 3.0]]]))
+    tensor([[[-1.,  1.]]])
+    """
+    _floating("instance_norm", input)
+    shape = tuple(input.shape)
+    if input.ndim < 3:
+        raise ShapeError(f"instance_norm: input has shape {shape}; expected (N, C, L, ...)")
+    for name, a in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+        if a is not None and tuple(a.shape) != shape[1:2]:
+            raise ShapeError(f"instance_norm: {name} has shape {tuple(a.shape)}, and input of shape {shape} has {shape[1]} channels; "
+                             f"expected ({shape[1]},)")
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise ShapeError("instance_norm: without use_input_stats, running_mean and running_var must be given")
+        return batch_norm_fixed(input, running_mean, running_var, weight, bias, eps)
+    n, c, rest = shape[0], shape[1], shape[2:]
+    count = prod(rest)
+    if count < 2:
+        raise ShapeError(f"instance_norm: input has shape {shape}; expected more than one value per channel of a sample (their "
+                         "variance would be 0)")
+    rows = manipulation.reshape(input, (1, n * c, count))   # every channel of every sample one of a batch's
+    w, b = (None if a is None else manipulation.reshape(manipulation.broadcast_to(a, (n, c)), (n * c, 1)) for a in (weight, bias))
+    alone = w is None and b is not None
+    out, mean, var = normalize_with_moments_p(rows, w, None if alone else b, axes=(0, 2), eps=eps, center=True)
+    out = manipulation.reshape(add_p(out, b) if alone else out, shape)
+    if running_mean is not None or running_var is not None:
+        mean, var = (mean_p(manipulation.reshape(a, (n, c)), axis=(0,)) for a in (mean, var))
+        follow_batch(mean, var, running_mean, running_var, None, momentum, count)
+    return out
+
+
 def _channels(a: Array, ndim: int) -> Array:
     """(C,) so that it broadcasts along axis 1 of ``ndim`` axes."""
     return a if a is None or ndim == 2 else manipulation.reshape(a, (-1,) + (1,) * (ndim - 2))
@@ -202,4 +245,4 @@ def batch_norm_fixed(input: Array, mean: Array, var: Array, weight: Array | None
     return add_p(mul_p(input, _channels(scale, input.ndim)), _channels(shift, input.ndim))
 
 
-__all__ = ["batch_norm_by_batch", "batch_norm_fixed", "follow_batch", "group_norm", "layer_norm", "rms_norm"]
+__all__ = ["batch_norm_by_batch", "batch_norm_fixed", "follow_batch", "group_norm", "instance_norm", "layer_norm", "rms_norm"]

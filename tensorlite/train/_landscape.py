@@ -19,6 +19,7 @@ from tensorlite.ops.creation import zeros_like
 from tensorlite.random import Key, fold_in, normal
 from tensorlite.random import key as key_of
 from tensorlite.train import _figure
+from tensorlite.train._pictures import evaluating
 
 __all__ = ["Landscape", "loss_landscape", "normalized_direction"]
 
@@ -26,7 +27,8 @@ Direction = Mapping[str, Any]
 
 
 class Landscape(NamedTuple):
-    """``loss[i, j]`` is the loss at the weights plus ``x[j]`` times the first direction plus ``y[i]`` times the second; float64."""
+    """``loss[i, j]`` is the loss at the weights plus ``x[j]`` times the first direction plus ``y[i]`` times the second, in
+    float64."""
 
     x: Any
     y: Any
@@ -69,8 +71,9 @@ def normalized_direction(model: Any, key: Key) -> dict[str, Any]:
 
 
 def loss_landscape(model: Any, loss: Callable[[Any, Any], Any], data: Any, *, steps: int | tuple[int, int] = 21, span: float = 1.0,
-                   directions: Sequence[Direction] | None = None, key: Key | None = None, samples: int | None = 1000,
-                   batch_size: int = 500, device: Any = None, report: Callable[[int, int], None] | None = None) -> Landscape:
+                   directions: Sequence[Direction] | None = None, key: Key | None = None,
+                   samples: int | None = 1000, batch_size: int = 500, device: Any = None,
+                   report: Callable[[int, int], None] | None = None) -> Landscape:
     """The loss at ``steps`` x ``steps`` places (or (across, up)) of a plane through the model's weights, from -span to span.
 
     The plane is spanned by ``directions``, two dicts of parameters' names and tensors of their shapes, or by two random ones of
@@ -86,7 +89,7 @@ def loss_landscape(model: Any, loss: Callable[[Any, Any], Any], data: Any, *, st
     >>> seen = tl.train.loss_landscape(model, tl.nn.MSELoss(), data, steps=(5, 3))
     >>> seen.loss.shape, seen.x.tolist()
     ((3, 5), [-1.0, -0.5, 0.0, 0.5, 1.0])
-    >>> abs(seen.loss[1, 2] - tl.nn.MSELoss()(model(tl.ones((4, 2))), tl.ones((4, 1))).item()) < 1e-6
+    >>> bool(abs(seen.loss[1, 2] - tl.nn.MSELoss()(model(tl.ones((4, 2))), tl.ones((4, 1))).item()) < 1e-6)
     True
     """
     across, up = (steps, steps) if isinstance(steps, int) else steps
@@ -103,17 +106,12 @@ def loss_landscape(model: Any, loss: Callable[[Any, Any], Any], data: Any, *, st
         raise DataError("loss_landscape: the data gave no batch")
     x, y = _places(across, span), _places(up, span)
     grid = np.empty((up, across))
-    was_training = model.training
-    model.eval()
-    try:
-        with no_grad(), backend_for_device(str(device or "cpu")).quiet():
-            for done, (i, j) in enumerate(product(range(up), range(across)), 1):
-                at = {name: weights[name] + (float(x[j]) * d1 + float(y[i]) * d2) for name, (d1, d2) in pairs.items()}
-                grid[i, j] = _mean_loss(model, loss, at, batches)
-                if report is not None:
-                    report(done, grid.size)
-    finally:
-        model.train(was_training)
+    with evaluating(model), backend_for_device(str(device or "cpu")).quiet():
+        for done, (i, j) in enumerate(product(range(up), range(across)), 1):
+            at = {name: weights[name] + (float(x[j]) * d1 + float(y[i]) * d2) for name, (d1, d2) in pairs.items()}
+            grid[i, j] = _mean_loss(model, loss, at, batches)
+            if report is not None:
+                report(done, grid.size)
     return Landscape(x, y, grid)
 
 

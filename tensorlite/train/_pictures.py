@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
@@ -27,27 +28,30 @@ def predict(model: Any, data: Any, *, batch_size: int = 1024, device: Any = None
     [0, 1, 2]
     """
     scores, labels = [], []
-    for output, target in _outputs(model, data, batch_size, device):
-        scores.append(_host(output))
-        labels.append(_host(target))
+    loader = data if hasattr(data, "batch_size") else DataLoader(data, batch_size)
+    with evaluating(model):
+        for batch in loader:
+            *inputs, target = (b if device is None else b.to(device=device) for b in batch)
+            scores.append(_host(model(*inputs)))
+            labels.append(_host(target))
     if not scores:
         raise DataError("predict: the data gave no batch")
     return np.concatenate(scores), np.concatenate(labels)
 
 
-def _outputs(model: Any, data: Any, batch_size: int, device: Any) -> Iterator[tuple[Any, Any]]:
-    loader = data if hasattr(data, "batch_size") else DataLoader(data, batch_size)
-    was_training = getattr(model, "training", False)
-    if was_training:
-        model.eval()
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """No gradients, and every module in evaluation mode; then each as it was."""
+    modules = list(model.modules()) if hasattr(model, "modules") else []
+    were = [m.training for m in modules]
     try:
+        for m in modules:
+            m.training = False
         with no_grad():
-            for batch in loader:
-                *inputs, target = (b if device is None else b.to(device=device) for b in batch)
-                yield model(*inputs), target
+            yield
     finally:
-        if was_training:
-            model.train()
+        for m, training in zip(modules, were):
+            m.training = training
 
 
 def _host(tensor: Any) -> Any:
@@ -65,12 +69,12 @@ def confusion_matrix(model: Any, data: Any, classes: int | None = None, *, batch
     """
     scores, labels = predict(model, data, batch_size=batch_size, device=device)
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
-        raise ShapeError(f"confusion_matrix: the model's output and the labels have shapes {scores.shape} and {labels.shape}; expected "
-                         "(n, classes) and (n,)")
+        raise ShapeError(f"confusion_matrix: the model's output and the labels have shapes {scores.shape} and {labels.shape}; "
+                         "expected (n, classes) and (n,)")
     n = classes or scores.shape[1]
     if labels.min() < 0 or labels.max() >= n or scores.shape[1] > n:
-        raise DataError(f"confusion_matrix: labels go from {labels.min()} to {labels.max()} and the model knows {scores.shape[1]} "
-                        f"classes; expected no more than {n}")
+        raise DataError(f"confusion_matrix: labels go from {labels.min()} to {labels.max()} and the model knows "
+                        f"{scores.shape[1]} classes; expected no more than {n}")
     return np.bincount(labels * n + scores.argmax(axis=1), minlength=n * n).reshape(n, n)
 
 
@@ -87,7 +91,8 @@ def plot_confusion(matrix: Any, path: str | Path, names: Sequence[str] | None = 
         axes.set_xticks(range(n), names, rotation=90)
         axes.set_yticks(range(n), names)
         for i, j in zip(*np.nonzero(matrix)):
-            axes.text(j, i, int(matrix[i, j]), ha="center", va="center", fontsize=7, color="white" if share[i, j] > 0.5 else "black")
+            colour = "white" if share[i, j] > 0.5 else "black"
+            axes.text(j, i, int(matrix[i, j]), ha="center", va="center", fontsize=7, color=colour)
     accuracy = np.trace(matrix) / max(matrix.sum(), 1)
     axes.set(xlabel="taken for", ylabel="is", title=f"accuracy {accuracy:.1%}")
     _figure.write(figure, path)
@@ -128,8 +133,8 @@ def _image(data: Any, i: int) -> Any:
     if image.ndim == 1:   # flat: a square of one channel, or of three
         channels = next((c for c in (1, 3) if round(sqrt(image.size / c)) ** 2 * c == image.size), None)
         if channels is None:
-            raise ShapeError(f"plot_samples: an image has {image.size} values, which are no square; give images of (channels, height, "
-                             "width)")
+            raise ShapeError(f"plot_samples: an image has {image.size} values, which are no square; give images of (channels, "
+                             "height, width)")
         image = image.reshape(channels, round(sqrt(image.size / channels)), -1)
     return image
 
@@ -148,18 +153,14 @@ def filter_images(model: Any, sample_shape: Sequence[int] | None = None) -> tupl
     A convolution's filters of three channels are colours; of any other number, their mean over channels. Of a network whose first
     layer is fully connected, each neuron's weights are an image of ``sample_shape``.
     """
-    for name, p in model.named_parameters():
-        if p.ndim == 4 or (p.ndim == 2 and sample_shape is not None and p.shape[1] == np.prod(sample_shape)):
-            weight = _host(p).astype(np.float64)
-            break
-    else:
-        raise TrainingError("filter_images: the model has no weight of four axes, nor a first layer that takes the images' pixels; give "
-                            "sample_shape, (channels, height, width)")
-    if weight.ndim == 2:
-        shape = tuple(sample_shape or ())
-        if len(shape) != 3:
-            raise ShapeError(f"filter_images: sample_shape is {shape}, expected (channels, height, width)")
-        weight = weight.reshape(-1, *shape)
+    shape = None if sample_shape is None else tuple(sample_shape)
+    found = next(((name, p) for name, p in model.named_parameters() if p.ndim == 4
+                  or (p.ndim == 2 and shape is not None and p.shape[1] == np.prod(shape))), None)
+    if found is None or (found[1].ndim == 2 and len(shape or ()) != 3):
+        raise TrainingError("filter_images: the model has no weight of four axes, nor a first layer that takes images of "
+                            f"sample_shape={shape}; give it as (channels, height, width)")
+    name, weight = found[0], _host(found[1]).astype(np.float64)
+    weight = weight if weight.ndim == 4 else weight.reshape(-1, *(shape or ()))
     images = weight.transpose(0, 2, 3, 1)
     images = images if images.shape[3] == 3 else images.mean(axis=3, keepdims=True)
     low, high = images.min(axis=(1, 2, 3), keepdims=True), images.max(axis=(1, 2, 3), keepdims=True)
