@@ -74,8 +74,8 @@ def running_moments(xp: Any, mean: Any, var: Any, running_mean: Any, running_var
 # ---- the same by the kernels for rows and for channels -----------------------------------------------------------------------
 
 def _arranged(x: Any, axes: Axes, *affine: Any) -> tuple[str, Any, bool] | None:
-    """Which kernels normalise over these axes, and x as they take it: "row" and (..., m), or "channel" and (N, C, ...); and whether
-    that is because the channels lie together in memory."""
+    """Which kernels normalise over these axes, and x as they take it: "row" and (..., m), or "channel" and (N, C, ...); whether
+    x was made a matrix as its channels lie together."""
     last = False
     first, shape = x.ndim - len(axes), tuple(x.shape)
     if axes == tuple(range(first, x.ndim)):
@@ -141,7 +141,8 @@ def by_kernels(xp: Any, variant: Callable[[str], Callable[..., Any] | None]) -> 
             return normalize_grad(xp, g, x, w, mean, var, axes=axes, eps=eps, center=center, shape=shape)
         kind, seen, last = found
         of = seen.shape[:-1] if kind == "row" else (-1,)
-        out = run(_rows(g) if last else _shaped(g, seen.shape), seen, _flat(w), mean.reshape(of), var.reshape(of), eps=eps, center=center)
+        g = _rows(g) if last else _shaped(g, seen.shape)
+        out = run(g, seen, _flat(w), mean.reshape(of), var.reshape(of), eps=eps, center=center)
         return (_back(out[0], x.shape, last), *[_shaped(a, shape) for a in out[1:]])
 
     return {"normalize": forward, "normalize_grad": backward}

@@ -8,8 +8,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-__all__ = ["Taps", "Windows", "adaptive", "back", "channels_last", "identity", "laid_out", "mean", "outputs", "same_layout", "sliding",
-           "uploaded", "weighted"]
+__all__ = ["Taps", "Windows", "adaptive", "back", "channels_last", "identity", "laid_out", "mean", "outputs", "same_layout",
+           "sliding", "uploaded", "weighted"]
 
 
 class Windows:

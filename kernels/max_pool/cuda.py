@@ -23,9 +23,9 @@ def three(windows: tuple[Any, ...]) -> tuple[Any, ...]:
 def max_pool(runtime: Runtime, x: Any, *, windows: tuple[Any, ...]) -> Any:
     """See :func:`.reference.max_pool`; float16, bfloat16, float32 and float64. Channels last stay so."""
     axes, kind = len(windows), suffix(x)
-    if kind is None or axes > 3 or not x.size or prod(x.shape[-axes:]) >= 2**31:
+    if kind is None or axes > 3 or prod(x.shape[-axes:]) >= 2**31:
         return reference(runtime.xp, x, windows=windows)
-    data, last, _, sizes, inner = laid_out(x, axes, runtime.contiguous)
+    data, last, _, _, inner = laid_out(x, axes, runtime.contiguous)
     counts = tuple([w.count for w in windows])
     shape = (*data.shape[:-axes - 1], *counts, inner) if last else (*x.shape[:-axes], *counts)
     out, index = runtime.cupy.empty(shape, x.dtype), runtime.cupy.empty(shape, "int32")

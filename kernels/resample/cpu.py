@@ -1,5 +1,5 @@
-"""Weighted sums along two axes at once for the CPU, element by element, or for all channels where these lie together. A third axis is
-a pass of its own.
+"""Weighted sums along two axes at once for the CPU, element by element, or for all channels where these lie together. A third
+axis is a pass of its own.
 
 Rows of images are short: 14 windows are half of what a loop of vector code takes at a time, so that sums of whole rows in a
 buffer took three times as long as sums in registers.

@@ -1,5 +1,5 @@
-"""Weighted sums along up to three axes on CUDA: a thread for each element of the result (or 16 bytes of channels), which reads its
-taps in order, so that gradients are sums without atomics."""
+"""Weighted sums along up to three axes on CUDA: a thread for each element of the result (or 16 bytes of channels), which reads
+its taps in order, so that gradients are sums without atomics."""
 from __future__ import annotations
 
 from typing import Any
@@ -16,7 +16,7 @@ SOURCE = Source(__file__, "kernel.cu")
 def resample(runtime: Runtime, x: Any, *, taps: tuple[Any, ...]) -> Any:
     """See :func:`.reference.resample`; float16, bfloat16, float32 and float64. Channels last stay so."""
     axes, kind = len(taps), suffix(x)
-    if kind is None or axes > 3 or not x.size:
+    if kind is None or axes > 3:
         return reference(runtime.xp, x, taps=taps)
     data, last, _, sizes, inner = laid_out(x, axes, runtime.contiguous)
     data = runtime.contiguous(data)

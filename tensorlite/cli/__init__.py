@@ -1,4 +1,4 @@
-"""The command ``tensorlite``: train, eval, info, warmup, bench, certify, demo."""
+"""The command ``tensorlite``: train, eval, sweep, plot, info, warmup, bench, certify, demo."""
 from __future__ import annotations
 
 import argparse
@@ -14,11 +14,11 @@ BROKEN_PIPE = 141   # 128 and the signal's number, as a shell reports a program 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0, 2 for what the user can put right, 130 after Ctrl-C."""
-    from tensorlite.cli import _bench, _certify, _demo, _eval, _info, _train, _warmup
+    from tensorlite.cli import _bench, _certify, _demo, _eval, _info, _plot, _sweep, _train, _warmup
     from tensorlite.errors import TensorliteError
     parser = _parser()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (_train, _eval, _info, _warmup, _bench, _certify, _demo):
+    for module in (_train, _eval, _sweep, _plot, _info, _warmup, _bench, _certify, _demo):
         module.add(commands)
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")

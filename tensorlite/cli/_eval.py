@@ -17,32 +17,24 @@ def add(commands: Any) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="PATH",
                         help="a run's folder, its model file, or one of its checkpoints")
-    parser.add_argument("--data", choices=tuple(_build.OF_DATA), help="default: what it was trained on")
+    parser.add_argument("--data", help="a data set's name or a folder (default: what it was trained on)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Load, test, print."""
-    from tensorlite import io, nn
     from tensorlite.train import Trainer
-    path = _file(args.checkpoint)
-    saved = io.load(path)
-    if not isinstance(saved, dict) or not {"config", "model"} <= saved.keys() or "hidden" not in saved["config"]:
-        raise CheckpointError(f"{path}: not written by 'tensorlite train', as it does not say what model it holds")
-    config = {**saved["config"], **({"data": args.data} if args.data else {})}
-    test = _build.data(config, train=False)
-    model = _build.model(config, test)
-    try:
-        model.load_state_dict(saved["model"])
-    except (ValueError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{path}: its model does not fit the data set {config['data']} ({error})") from None
-    result = Trainer(model, None, nn.CrossEntropyLoss(), device=_build.device(args.device), progress=False).evaluate(test)
+    device = _build.device(args.device)
+    config, model, test = _build.trained(file_of(args.checkpoint), args.data, device)
+    precision = _build.precision(config, device)
+    result = Trainer(model, None, _build.loss(config), device=device, amp=precision.get("amp"), progress=False).evaluate(test)
     print(f"test loss {result['loss']:.4f}")
     print(_build.describe_test(result))
     return 0
 
 
-def _file(path: Path) -> Path:
+def file_of(path: Path) -> Path:
+    """The model file of a run's folder, or the file itself."""
     if path.is_dir():
         for name in (MODEL_FILE, "checkpoints/last.safetensors", "checkpoints/previous.safetensors"):
             if (path / name).is_file():

@@ -13,7 +13,7 @@ from tensorlite.cli import _build
 from tensorlite.cli._build import UsageError
 
 MODEL_FILE = "model.safetensors"
-CHANGEABLE = ("device", "epochs", "checkpoint_every")   # options that a run which goes on may change
+CHANGEABLE = ("device", "epochs", "checkpoint_every", "workers")   # options that a run which goes on may change
 
 
 def add(commands: Any) -> None:
@@ -23,43 +23,65 @@ def add(commands: Any) -> None:
         help="train a model and print its test accuracy",
         description="Train a model on a data set, keep everything about the run in one folder, and print the test accuracy.")
     parser.set_defaults(run=run)
+    add_options(parser)
     option = parser.add_argument
-    option("--model", choices=_build.MODELS, help="default: mlp")
-    option("--data", choices=tuple(_build.OF_DATA), help="default: digits")
-    option("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
-    option("--hidden", type=_sizes, metavar="N,N,...", help="sizes of the hidden layers, such as 512,512 (default: by data set)")
-    option("--activation", help="relu, leaky_relu, elu, gelu, silu, softplus, sigmoid or tanh (default: relu)")
-    option("--dropout", type=_share, metavar="P", help="share of hidden values dropped (default: by data set)")
-    option("--batchnorm", action=argparse.BooleanOptionalAction, help="normalise hidden layers over the batch (default: no)")
-    option("--epochs", type=_positive, metavar="N", help="passes over the data (default: by data set)")
-    option("--batch-size", type=_positive, metavar="N", help="samples per step (default: by data set)")
-    option("--lr", type=_rate, help="learning rate, the highest one of the schedule (default: by data set)")
-    option("--optimizer", choices=_build.OPTIMIZERS, help="default: adam")
-    option("--momentum", type=float, help="of sgd (default: 0.9)")
-    option("--weight-decay", type=_amount, help="default: 0")
-    option("--grad-clip", type=_amount, metavar="NORM", help="bound on the gradient's norm (default: 0, none)")
-    option("--schedule", choices=_build.SCHEDULES, help="of the learning rate (default: onecycle)")
-    option("--warmup", type=_amount, metavar="EPOCHS", help="epochs of linear warm-up before the schedule (default: 0)")
-    option("--val-split", type=_share, metavar="P", help="share of the training data kept for validation (default: 0.1)")
-    option("--early-stop", type=_count, metavar="N",
-           help="stop after N epochs without a better validation loss (default: 0, never)")
-    option("--seed", type=int, help="of everything random (default: 0)")
+    option("--model", help="mlp, or a convolutional network of tensorlite.models such as lenet or resnet20 (default: mlp)")
     option("--out", type=Path, metavar="DIR", help="folder of the run (default: a new one in runs/)")
     option("--resume", nargs="?", const=True, metavar="DIR",
            help="go on with the run in DIR, or in --out; also one checkpoint of a run")
-    option("--checkpoint-every", type=_count, metavar="STEPS", help="checkpoints within epochs too (default: 0, only after each)")
     option("--quiet", action="store_true", help="print only the test accuracy")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how to train, which ``sweep`` has too."""
+    option = parser.add_argument_group("data").add_argument
+    option("--data", type=_data, help=f"{', '.join(_build.OF_DATA)}, or a folder with train/ and test/ in it, each with a folder "
+           "of images for each class (default: digits)")
+    option("--augment", type=_augmentations, metavar="NAME,...", help=f"some of {', '.join(_build.AUGMENTATIONS)}, or none "
+           "(default: crop,flip for convolutional networks on CIFAR)")
+    option("--train-samples", type=_count, metavar="N", help="train with N samples only (default: 0, all)")
+    option("--test-samples", type=_count, metavar="N", help="test with N samples only (default: 0, all)")
+    option("--val-split", type=_share, metavar="P", help="share of the training data kept for validation (default: 0.1)")
+    option("--image-size", type=positive, metavar="N", help="side of the images of a folder (default: 64)")
+    option("--workers", type=_count, metavar="N", help="threads that make batches ahead (default: 0; 2 for a folder of images)")
+    option = parser.add_argument_group("model").add_argument
+    option("--hidden", type=_sizes, metavar="N,N,...",
+           help="mlp: sizes of the hidden layers, such as 512,512 (default: by data set)")
+    option("--activation", help="mlp: relu, leaky_relu, elu, gelu, silu, softplus, sigmoid or tanh (default: relu)")
+    option("--dropout", type=_share, metavar="P", help="mlp: share of hidden values dropped (default: by data set)")
+    option("--batchnorm", action=argparse.BooleanOptionalAction, help="mlp: normalise hidden layers over the batch (default: no)")
+    option = parser.add_argument_group("training").add_argument
+    option("--epochs", type=positive, metavar="N", help="passes over the data (default: by data set)")
+    option("--batch-size", type=positive, metavar="N", help="samples per step (default: by data set)")
+    option("--lr", type=_rate, help="learning rate, the highest one of the schedule (default: by model and data set)")
+    option("--optimizer", choices=_build.OPTIMIZERS, help="default: adam for mlp, else sgd")
+    option("--momentum", type=float, help="of sgd (default: 0.9)")
+    option("--nesterov", action=argparse.BooleanOptionalAction,
+           help="sgd with Nesterov's momentum (default: no for mlp, else yes)")
+    option("--weight-decay", type=_amount, help="default: 0 for mlp, else 5e-4")
+    option("--label-smoothing", type=_share, metavar="P", help="share of each label given to all classes alike (default: 0)")
+    option("--grad-clip", type=_amount, metavar="NORM", help="bound on the gradient's norm (default: 0, none)")
+    option("--schedule", "--lr-schedule", choices=_build.SCHEDULES, help="of the learning rate (default: onecycle)")
+    option("--warmup", type=_amount, metavar="EPOCHS", help="epochs of linear warm-up before the schedule (default: 0)")
+    option("--early-stop", type=_count, metavar="N",
+           help="stop after N epochs without a better validation loss (default: 0, never)")
+    option("--seed", type=int, help="of everything random (default: 0)")
+    option("--checkpoint-every", type=_count, metavar="STEPS", help="checkpoints within epochs too (default: 0, only after each)")
+    option = parser.add_argument_group("machine").add_argument
+    option("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    option("--amp", choices=_build.PRECISIONS, help="mixed precision (default: none)")
+    option("--channels-last", action=argparse.BooleanOptionalAction, help="lay images out with channels last (default: no)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, test, and say where everything is."""
-    given = {name: value for name, value in vars(args).items() if name in _build.DEFAULTS or name in _build.OF_DATA["digits"]}
+    given = {name: value for name, value in vars(args).items() if name in _build.defaults("mlp", "digits")}
     resume = getattr(args, "resume", False)
     quiet = getattr(args, "quiet", False)
     out, saved = _folder(args, resume)
     try:
-        config = _config(given, saved, out)
-        trainer, train, val = _prepare(config, out, quiet)
+        config = configured(given, saved, out)
+        trainer, train, val = prepare(config, out, quiet)
     except BaseException:
         if not resume and not hasattr(args, "out"):
             with suppress(OSError):   # the folders that were made for it, if they are empty
@@ -75,19 +97,25 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"\ninterrupted after step {trainer.step}; go on with: tensorlite train --resume {shlex.quote(str(out))}")
         return 130
-    test = _build.data(config, train=False)
-    from tensorlite import io
-    io.save({"config": config, "model": dict(trainer.model.state_dict())}, out / MODEL_FILE)
-    print(_build.describe_test(trainer.evaluate(test)))
+    print(_build.describe_test(finish(trainer, config, out)))
     return 0
 
 
-def _config(given: dict[str, Any], saved: dict[str, Any], out: Path) -> dict[str, Any]:
+def finish(trainer: Any, config: dict[str, Any], out: Path) -> dict[str, float]:
+    """Keep the trained model, and test it."""
+    from tensorlite import io
+    io.save({"config": config, "model": dict(trainer.model.state_dict())}, out / MODEL_FILE)
+    result: dict[str, float] = trainer.evaluate(_build.data(config, train=False, device=trainer.device))
+    return result
+
+
+def configured(given: dict[str, Any], saved: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The run's options: those given, those of the run that goes on, and the defaults."""
     for name, value in given.items():
         if name in saved and value != saved[name]:
             _check_change(name, value, saved, out)
-    data = given.get("data", saved.get("data", _build.DEFAULTS["data"]))
-    config = {**_build.DEFAULTS, **_build.OF_DATA[data], **saved, **given}
+    model, data = (given.get(name, saved.get(name, _build.DEFAULTS[name])) for name in ("model", "data"))
+    config = {**(_build.DEFAULTS if saved else _build.defaults(model, data)), **saved, **given}
     if config["early_stop"] and not config["val_split"]:
         raise UsageError("--early-stop needs validation data; give a --val-split above 0")
     return config
@@ -118,14 +146,14 @@ def _folder(args: argparse.Namespace, resume: Any) -> tuple[Path, dict[str, Any]
     if resume and out is None:
         raise UsageError("--resume needs the folder of the run: --resume DIR")
     if out is None:
-        return _fresh(Path("runs"), f"{getattr(args, 'model', 'mlp')}-{getattr(args, 'data', 'digits')}"), {}
+        return fresh(Path("runs"), f"{getattr(args, 'model', 'mlp')}-{Path(getattr(args, 'data', 'digits')).name}"), {}
     started = (out / "config.json").is_file()
     if started and not resume:
         raise UsageError(f"--out {out}: this folder holds a run; go on with it with --resume, or choose another folder")
     return out, _build.saved_config(out) if started else {}
 
 
-def _fresh(parent: Path, stem: str) -> Path:
+def fresh(parent: Path, stem: str) -> Path:
     """A new folder; made at once, so that two runs that start together do not choose the same."""
     parent.mkdir(parents=True, exist_ok=True)
     number = 1
@@ -138,14 +166,15 @@ def _fresh(parent: Path, stem: str) -> Path:
             return parent / f"{stem}-{number}"
 
 
-def _prepare(config: dict[str, Any], out: Path, quiet: bool) -> tuple[Any, Any, Any]:
-    from tensorlite import nn, random
+def prepare(config: dict[str, Any], out: Path, quiet: bool) -> tuple[Any, Any, Any]:
+    """The trainer, and the loaders of training and validation data (or None)."""
+    from tensorlite import random
     from tensorlite.data import DataLoader, random_split
     from tensorlite.train import EarlyStopping, Trainer
     device = _build.device(config["device"])
     random.manual_seed(config["seed"])
     order = random.Generator(config["seed"])   # its own, so that the order does not depend on how often the model draws
-    dataset = _build.data(config, train=True)
+    dataset = _build.data(config, train=True, device=device)
     model = _build.model(config, dataset)
     train, val = dataset, None
     if config["val_split"]:
@@ -153,16 +182,17 @@ def _prepare(config: dict[str, Any], out: Path, quiet: bool) -> tuple[Any, Any, 
         if not len(held) or not len(train):
             raise UsageError(f"--val-split {config['val_split']:g} of {len(dataset)} samples leaves {len(train)} to train with "
                              f"and {len(held)} to validate; choose a share that leaves some of both")
-        val = DataLoader(held, 1024)
-    loader = DataLoader(train, config["batch_size"], shuffle=True, generator=order)
+        val = DataLoader(held, 1024, num_workers=config["workers"])
+    loader = DataLoader(train, config["batch_size"], shuffle=True, generator=order, num_workers=config["workers"],
+                        transform=_build.augmentation(config, dataset.sample_shape), pin_memory=device != "cpu")
     model.to(device)
     optimizer = _build.optimizer(config, model.parameters())
     scheduler, every = _build.scheduler(config, optimizer, len(loader))
     callbacks = [EarlyStopping(patience=config["early_stop"])] if config["early_stop"] else []
-    trainer = Trainer(model, optimizer, nn.CrossEntropyLoss(), callbacks, device=device, scheduler=scheduler,
+    trainer = Trainer(model, optimizer, _build.loss(config), callbacks, device=device, scheduler=scheduler,
                       scheduler_step=every, grad_clip=config["grad_clip"] or None, out=out,
                       checkpoint_every=config["checkpoint_every"] or None,
-                      config=config, progress=not quiet)
+                      config=config, progress=not quiet, **_build.precision(config, device))
     return trainer, loader, val
 
 
@@ -180,7 +210,22 @@ def _sizes(text: str) -> list[int]:
     return [_number(int, part, lambda n: n > 0, "a positive number") for part in text.split(",") if part]
 
 
-def _positive(text: str) -> int:
+def _data(text: str) -> str:
+    if text not in _build.OF_DATA and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a data set ({', '.join(_build.OF_DATA)}) nor a folder")
+    return text
+
+
+def _augmentations(text: str) -> list[str]:
+    names = [part for part in text.split(",") if part and part != "none"]
+    unknown = [name for name in names if name not in _build.AUGMENTATIONS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(_build.AUGMENTATIONS)}, none")
+    return names
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more."""
     return int(_number(int, text, lambda n: n > 0, "a positive number"))
 
 

@@ -18,8 +18,8 @@ class _Pad(Module):
         super().__init__()
         self.padding = (padding,) * (2 * self._axes) if isinstance(padding, int) else tuple(padding)
         if len(self.padding) != 2 * self._axes:
-            raise ShapeError(f"{type(self).__name__}: padding is {padding!r}; expected an integer, or {2 * self._axes} of them: before "
-                             "and behind the last axis, then the one before it")
+            raise ShapeError(f"{type(self).__name__}: padding is {padding!r}; expected an integer, or {2 * self._axes} of "
+                             "them: before and behind the last axis, then the one before it")
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim < self._axes + 1:

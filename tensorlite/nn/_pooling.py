@@ -13,8 +13,8 @@ Size = Any   # an integer, or one for each spatial axis
 class _MaxPool(Module):
     _run: Any
 
-    def __init__(self, kernel_size: Size, stride: Size = None, padding: Size = 0, dilation: Size = 1, return_indices: bool = False,
-                 ceil_mode: bool = False) -> None:
+    def __init__(self, kernel_size: Size, stride: Size = None, padding: Size = 0, dilation: Size = 1,
+                 return_indices: bool = False, ceil_mode: bool = False) -> None:
         super().__init__()
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation, self.return_indices, self.ceil_mode = padding, dilation, return_indices, ceil_mode
@@ -142,19 +142,19 @@ class _AdaptiveAvgPool(Module):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """Means over as many equal shares of (N, C, L) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
+    """Means of as many shares of (N, C, L) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
 
     _run = F.adaptive_avg_pool1d
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """Means over as many equal shares of (N, C, H, W) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
+    """Means of as many shares of (N, C, H, W) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
 
     _run = F.adaptive_avg_pool2d
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPool):
-    """Means over as many equal shares of (N, C, D, H, W) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
+    """Means of as many shares of (N, C, D, H, W) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
 
     _run = F.adaptive_avg_pool3d
 
@@ -174,19 +174,19 @@ class _AdaptiveMaxPool(Module):
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
-    """Maxima of as many equal shares of (N, C, L) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
+    """Maxima of as many shares of (N, C, L) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
 
     _run = F.adaptive_max_pool1d
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """Maxima of as many equal shares of (N, C, H, W) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
+    """Maxima of as many shares of (N, C, H, W) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
 
     _run = F.adaptive_max_pool2d
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
-    """Maxima of as many equal shares of (N, C, D, H, W) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
+    """Maxima of as many shares of (N, C, D, H, W) as asked for; see :func:`tensorlite.nn.functional.adaptive_avg_pool2d`."""
 
     _run = F.adaptive_max_pool3d
 

@@ -36,10 +36,8 @@ def _grid(size: int, count: int, mode: str, align: bool, scale: float | None, an
         return weighted(size, np.minimum(np.floor(at).astype(np.int64), size - 1)[:, None], np.ones((count, 1)))
     if antialias:
         return _smooth(size, count, 2.0 if mode == "bicubic" else 1.0, (size - 1) / (count - 1) if align and count > 1 else ratio)
-    if align:
-        at = i * ((size - 1) / (count - 1) if count > 1 else 0.0)
-    else:
-        at = (i + 0.5) * ratio - 0.5
+    between = (size - 1) / (count - 1) if count > 1 else 0.0
+    at = i * between if align else (i + 0.5) * ratio - 0.5
     if mode == "bicubic":
         first = np.floor(at).astype(np.int64)
         index = first[:, None] + np.arange(-1, 3)

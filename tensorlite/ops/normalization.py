@@ -182,8 +182,8 @@ def instance_norm(input: Array, running_mean: Array | None = None, running_var: 
         raise ShapeError(f"instance_norm: input has shape {shape}; expected (N, C, L, ...)")
     for name, a in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
         if a is not None and tuple(a.shape) != shape[1:2]:
-            raise ShapeError(f"instance_norm: {name} has shape {tuple(a.shape)}, and input of shape {shape} has {shape[1]} channels; "
-                             f"expected ({shape[1]},)")
+            raise ShapeError(f"instance_norm: {name} has shape {tuple(a.shape)}, and input of shape {shape} has {shape[1]} "
+                             f"channels; expected ({shape[1]},)")
     if not use_input_stats:
         if running_mean is None or running_var is None:
             raise ShapeError("instance_norm: without use_input_stats, running_mean and running_var must be given")

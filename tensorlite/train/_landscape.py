@@ -70,8 +70,8 @@ def normalized_direction(model: Any, key: Key) -> dict[str, Any]:
     return found
 
 
-def loss_landscape(model: Any, loss: Callable[[Any, Any], Any], data: Any, *, steps: int | tuple[int, int] = 21, span: float = 1.0,
-                   directions: Sequence[Direction] | None = None, key: Key | None = None,
+def loss_landscape(model: Any, loss: Callable[[Any, Any], Any], data: Any, *, steps: int | tuple[int, int] = 21,
+                   span: float = 1.0, directions: Sequence[Direction] | None = None, key: Key | None = None,
                    samples: int | None = 1000, batch_size: int = 500, device: Any = None,
                    report: Callable[[int, int], None] | None = None) -> Landscape:
     """The loss at ``steps`` x ``steps`` places (or (across, up)) of a plane through the model's weights, from -span to span.

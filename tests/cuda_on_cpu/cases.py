@@ -224,6 +224,47 @@ def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
     return [run(g, x, w, mean, var, eps=1e-3), run(g, x, None, mean, var, eps=1e-3, center=False)]
 
 
+# ---- pooling ----------------------------------------------------------------------------------------------------------------
+
+def _pools(n: int) -> list[tuple[Any, ...]]:
+    from tensorlite.kernels import _windows as w
+    return [(w.sliding(n + 2, 3, 2, 1, 1, True), w.sliding(5, 2, 2, 0, 2, False)), (w.adaptive(n + 2, 2), w.adaptive(5, 3))]
+
+
+def _images(rng: Any, dtype: str, run: Any, *shape: int) -> Any:
+    """Channels first, and channels last: the same numbers in another order of memory."""
+    x = normal(rng, dtype, *shape)
+    return run.put(x), run.put(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
+@case("max_pool")
+def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
+    n = min(n, 40)
+    return [run(x, windows=windows) for x in _images(rng, dtype, run, 2, 16, n + 2, 5) for windows in _pools(n)]
+
+
+@case("max_pool_grad")
+def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
+    from tensorlite.kernels.max_pool.reference import max_pool
+    n, found = min(n, 40), []
+    for windows in _pools(n):
+        out, index = max_pool(np, normal(rng, dtype, 2, 16, n + 2, 5), windows=windows)
+        for last in (False, True):
+            g, at = ((run.put(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) if last else run.put(a)) for a in (out, index))
+            found.append(run(g, at, windows=windows))
+    return found
+
+
+@case("resample")
+def _(run: Any, rng: Any, dtype: str, n: int) -> Any:
+    from tensorlite.kernels import _windows as w
+    n = min(n, 40)
+    taps = [tuple([w.mean(one, True, None) for one in windows]) for windows in _pools(n)]
+    found = [run(x, taps=t) for x in _images(rng, dtype, run, 2, 16, n + 2, 5) for t in (*taps, (taps[0][0], None))]
+    x = run.put(normal(rng, dtype, 2, taps[0][0].count, taps[0][1].count))
+    return [*found, run(x, taps=tuple([t.transposed for t in taps[0]]))]
+
+
 # ---- rows at indices --------------------------------------------------------------------------------------------------------
 
 @case("check_indices", ("int64", "int32"))
