@@ -9,7 +9,15 @@ from functools import partial
 from typing import Any
 
 from tensorlite import kernels
-from tensorlite.backends import _cuda_complex, _cuda_contraction, _cuda_indexing, _cuda_linalg, _cuda_normalization, _cuda_scatter
+from tensorlite.backends import (
+    _cuda_complex,
+    _cuda_contraction,
+    _cuda_convolution,
+    _cuda_indexing,
+    _cuda_linalg,
+    _cuda_normalization,
+    _cuda_scatter,
+)
 
 # operation -> kernel, where the host code takes the operation's own arguments
 _KERNELS = ("sigmoid", "sigmoid_backward", "relu_backward", "embedding_grad", "dropout", "philox", "grad_norm", "unscale",
@@ -29,7 +37,7 @@ def table(backend: Any) -> dict[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any] | None] = {name: kernel(runtime, name) for name in _KERNELS}
     run_sigmoid: Any = found["sigmoid"]
     found |= {f"{name}_plan": kernel(runtime, name) for name in _PLANS}
-    found |= _cuda_contraction.table(backend)
+    found |= _cuda_contraction.table(backend) | _cuda_convolution.table(backend)
     found |= _cuda_indexing.table(backend) | _cuda_scatter.table(backend)
     found |= _cuda_linalg.table(backend)
     found |= _cuda_normalization.table(backend) | _losses(backend) | _cuda_complex.table(backend)

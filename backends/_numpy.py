@@ -23,6 +23,9 @@ from tensorlite.backends._host_memory import keep_freed
 keep_freed()
 
 
+_units: dict[Any, Any] = {}   # a one of each dtype
+
+
 class NumpyBackend(Backend):
     """Arrays in host memory."""
 
@@ -61,6 +64,15 @@ class NumpyBackend(Backend):
 
     def exclusive(self, array: Any, held: int) -> bool:
         return array.base is None and sys.getrefcount(array) - OWN_REFERENCES <= held
+
+    def unit(self, array: Any) -> Any:
+        found = _units.get(array.dtype) if array.shape == () else None
+        if found is None:
+            found = np.ones_like(array)
+            if array.shape == ():
+                found.flags.writeable = False   # whoever gets it as a gradient is to copy it
+                _units[array.dtype] = found
+        return found
 
     def quiet(self) -> Any:
         return np.errstate(all="ignore")

@@ -1,4 +1,4 @@
-"""Training steps of convolutional networks: forward, loss, backward, optimizer, eagerly, against PyTorch eager; and their memory."""
+"""Training steps of convolutional networks: forward, loss, backward, optimizer, eagerly, against PyTorch eager."""
 from __future__ import annotations
 
 import itertools

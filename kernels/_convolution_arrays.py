@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ._convolution import Pairs, Shape
-from ._convolution_cpu import arranged, summed_over_pixels, swept, unit_of
+from ._convolution_cpu import arranged, summed_over_pixels, swept
 from ._convolution_plan import Axis, Plan, backward_axis, forward_axis, plan
 from ._half import is_half
 

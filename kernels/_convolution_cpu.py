@@ -275,7 +275,7 @@ def _collect(low: Any, high: Any, sums: Any, parts: Any, groups: Any, inputs: An
                     at, to = begin + (t * inputs + c) * width, ((c - c0) * size + t) * width
                     for j in range(width):
                         rows[to + j] = sums[at + j]
-                    for p in range(1, parts):
+                    for _ in range(1, parts):
                         at += part
                         for j in range(width):
                             rows[to + j] += sums[at + j]
@@ -323,5 +323,5 @@ def summed_over_pixels(plan: Plan, x: Any, x_last: bool, g: Any, g_last: bool, o
     work = plan.work * int(plan.numbers[19]) * pieces // (tiles * parts)
     run(_reduce, groups * tiles * parts, max(1, GRAIN // max(1, work)), plan.numbers, plan.seen, plan.pixels, plan.cells, widest,
         HEIGHT, parts, x, x_last, g, g_last, sums)
-    run(_collect, groups * tiles, max(1, COPIED * groups * tiles // (held * parts)), sums, parts, groups, inputs, outputs, columns, widest,
-        plan.taps.size, out)
+    run(_collect, groups * tiles, max(1, COPIED * groups * tiles // (held * parts)), sums, parts, groups, inputs, outputs,
+        columns, widest, plan.taps.size, out)

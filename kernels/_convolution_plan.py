@@ -22,7 +22,7 @@ TASKS = 16          # tasks there should be for threads to share, if the batch i
 
 
 class Axis(NamedTuple):
-    """One axis: inputs, outputs; a phase's q-th output is ``q leap + phase`` and sees the inputs ``q step + e`` for its (t, e)."""
+    """One axis: inputs, outputs; a phase's q-th output is ``q leap + phase`` and sees inputs ``q step + e`` for its (t, e)."""
 
     size: int
     out: int
@@ -51,10 +51,10 @@ def backward_axis(size: int, out: int, k: int, stride: int, low: int, dilation: 
 
 
 class Plan(NamedTuple):
-    """``numbers``: what compiled code reads by position (see ``_convolution_cpu``). Of the phases, one after the other: ``phases``
-    (first tap, taps, first entry of the pixel tables, pixels of a row of q, row remainder), ``taps`` (the weight's position in the
-    window, by phase), ``seen`` (where what a weight meets lies from a pixel's window on), ``pixels`` and ``places`` (where
-    a pixel's window begins, and its place among the outputs), ``cells`` (where an input of a row lies in scratch memory)."""
+    """``numbers``: what compiled code reads by position (see ``_convolution_cpu``). Of the phases, one after the other:
+    ``phases`` (first tap, taps, first entry of the pixel tables, pixels of a row of q, row remainder), ``taps`` (a weight's position
+    in the window, by phase), ``seen`` (where what a weight meets lies from a pixel's window on), ``pixels`` and ``places``
+    (where a pixel's window begins, and its place among the outputs), ``cells`` (where an input lies in scratch memory)."""
 
     numbers: Any
     phases: Any

@@ -73,14 +73,16 @@ def _pointer(context: Any, builder: Any, signature: Any, args: Any, i: int) -> A
 
 
 def make_tile(rows: int, units: int, diagonal: bool = False) -> Callable[..., Any]:
-    """The intrinsic ``tile(x, shift, a, r, b, k0, k1, w, at, ldw, init, first, step, out, d, column)`` for ``rows`` x ``units`` of 64 bytes.
+    """The intrinsic ``tile(x, shift, a, r, b, k0, k1, w, at, ldw, init, first, step, out, d, column)``, for ``rows`` x ``units`` of
+    64 bytes.
 
-    For i < rows: ``out[d[r+i] + column ...] = init[first + step d[r+i] ...] + sum_{k0 <= k < k1} x[shift + a[r+i] + b[k]] w[at + k ldw ...]``.
+    For i < rows ``out[d[r+i] + column + j] = init[first + step d[r+i] + j] + sum_k x[shift + a[r+i] + b[k]] w[at + k ldw + j]``, the
+    sum over k0 <= k < k1.
     All arrays are flat. ``diagonal``: x's element is not one for the whole row of w but one for each: depthwise convolution.
     """
     @intrinsic
-    def tile(typingctx: Any, x: Any, shift: Any, a: Any, r: Any, b: Any, k0: Any, k1: Any, w: Any, at: Any, ldw: Any, init: Any, first: Any,
-             step: Any, out: Any, d: Any, column: Any) -> Any:
+    def tile(typingctx: Any, x: Any, shift: Any, a: Any, r: Any, b: Any, k0: Any, k1: Any, w: Any, at: Any, ldw: Any, init: Any,
+             first: Any, step: Any, out: Any, d: Any, column: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             v = _Vectors(context, builder, signature.args[0].dtype)
             shift, r, k0, k1, at, ldw, first, step, column = (args[i] for i in (1, 3, 5, 6, 8, 9, 11, 12, 15))

@@ -21,6 +21,7 @@ SAYS = {
     "hvp": ["the snippet:          tensor([1402.,  200.,   -2., -400.,  400.]", "the whole matrix:     tensor([1402.,"],
     "inplace_safety": ["1. backward of exp", "2. backward of mul", "3. setitem", "x[i] = v: tensor([0., 5., 4.])"],
     "mds": ["final loss"],
+    "mnist_cnn": ["so it is the digits", "test accuracy 9"],
     "numpy_interop": ["gives Tensor", "TypeError: np.asarray"],
     "own_kernel": ["cpu     gradient   float64          ok", "GB/s", "gradient: tensor([0.0723, 0.5   , 1.0908])"],
     "playground": ["####", "test loss 0.0"],

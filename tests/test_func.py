@@ -178,3 +178,16 @@ def test_names_are_kept() -> None:
         """The loss."""
         return x
     assert grad(loss).__name__ == "loss" and grad(loss).__doc__ == "The loss."
+
+
+def test_a_gradient_may_be_changed_in_place() -> None:
+    for f in (lambda x: x, lambda x: x + 0.0, lambda x: x.reshape(()), lambda x: x * 1.0):
+        for _ in range(2):
+            x = t([3.0]) if f(t([3.0])).ndim == 0 else t(3.0)
+            g = grad(f)(x)
+            g.mul_(5.0)
+            assert g.item() == 5 and grad(f)(x).item() == 1
+        leaf = t(3.0).requires_grad_()
+        leaf.backward()
+        leaf.grad.mul_(7.0)
+        assert grad(f)(t(3.0)).item() == 1

@@ -94,8 +94,8 @@ def test_confusion_and_samples_are_drawn(net: Net, tmp_path: Path) -> None:
     scores, labels = train.predict(net, DATA)
     wrong = train.plot_samples(net, DATA, tmp_path / "w.png", count=5, only_wrong=True)
     assert wrong.tolist() == np.flatnonzero(scores.argmax(axis=1) != labels)[:5].tolist()
-    train.plot_samples(lambda x: tl.eye(10)[:2], TensorDataset(np.ones((2, 3, 4, 4), np.uint8), np.array([0, 1])), tmp_path / "n.png",
-                       only_wrong=True)
+    colours = TensorDataset(np.ones((2, 3, 4, 4), np.uint8), np.array([0, 1]))
+    train.plot_samples(lambda x: tl.eye(10)[:2], colours, tmp_path / "n.png", only_wrong=True)
     png(tmp_path / "n.png")
     with pytest.raises(ShapeError, match="an image has 5 values, which are no square"):
         train.plot_samples(lambda x: x, TensorDataset(np.ones((2, 5)), np.array([0, 1])), tmp_path / "x.png")
@@ -187,8 +187,8 @@ def test_own_directions(net: Net) -> None:
     one = {"last.bias": tl.ones(10)}
     other = {"first.bias": tl.zeros(16)}
     got = train.loss_landscape(net, LOSS, DATA, steps=(3, 2), directions=(one, other), samples=20)
-    np.testing.assert_allclose(got.loss, np.full((2, 3), got.loss[0, 0]), rtol=1e-5)   # the same added to all scores changes nothing
-    with pytest.raises(TrainingError, match="a direction holds 'nowhere', which is no parameter of the model; expected some of first"):
+    np.testing.assert_allclose(got.loss, np.full((2, 3), got.loss[0, 0]), rtol=1e-5)   # adding to all scores changes nothing
+    with pytest.raises(TrainingError, match="a direction holds 'nowhere', which is no parameter of the model; expected some of"):
         train.loss_landscape(net, LOSS, DATA, directions=({"nowhere": tl.ones(1)}, one))
     with pytest.raises(ShapeError, match=r"a direction's last.bias has shape \(9,\), expected the parameter's, \(10,\)"):
         train.loss_landscape(net, LOSS, DATA, directions=({"last.bias": tl.ones(9)}, one))

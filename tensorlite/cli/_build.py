@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tensorlite.errors import CheckpointError, TensorliteError
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 SCHEDULES = ("none", "step", "cosine", "onecycle", "plateau")
 PRECISIONS = ("none", "bf16", "fp16")
+SMALL = 64   # pixels across, up to which networks begin as for CIFAR
 AUGMENTATIONS = ("crop", "flip", "cutout", "jitter")
 
 # What a run takes that the user says nothing about: first for any data, then for each.
@@ -116,7 +118,12 @@ def model(config: dict[str, Any], dataset: Any) -> Any:
     if name == "mlp":
         return there.mlp(dataset.sample_shape[0], config["hidden"], dataset.classes, activation=config["activation"],
                          dropout=config["dropout"], batchnorm=config["batchnorm"])
-    made = getattr(there, name)(num_classes=dataset.classes, in_channels=dataset.sample_shape[0])
+    channels, *sides = dataset.sample_shape
+    options = {"num_classes": dataset.classes, "in_channels": channels, "image_size": sides[0],
+               "stem": "cifar" if max(sides) <= SMALL else "imagenet"}
+    make = getattr(there, name)
+    takes = signature(make).parameters
+    made = make(**{k: v for k, v in options.items() if k in takes})
     if config["channels_last"]:
         made.register_forward_pre_hook(channels_last)
     return made

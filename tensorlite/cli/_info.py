@@ -10,13 +10,15 @@ from typing import Any
 
 PIP = {
     "numba": "pip install numba", "safetensors": 'pip install "tensorlite[train]"', "rich": 'pip install "tensorlite[train]"',
-    "matplotlib": 'pip install "tensorlite[train]"', "ml_dtypes": "pip install ml_dtypes",
+    "matplotlib": 'pip install "tensorlite[train]"', "pillow": 'pip install "tensorlite[images]"',
+    "ml_dtypes": "pip install ml_dtypes",
     "threadpoolctl": "pip install threadpoolctl",
     "array_api_strict": 'pip install "tensorlite[test]"',
 }
 USE = {
     "numba": "fused CPU kernels", "safetensors": "saving, checkpoints", "rich": "live progress", "matplotlib": "curves",
-    "ml_dtypes": "bfloat16", "threadpoolctl": "BLAS threads in this report", "array_api_strict": "tests",
+    "pillow": "folders of images", "ml_dtypes": "bfloat16",
+    "threadpoolctl": "BLAS threads in this report", "array_api_strict": "tests",
 }
 CUPY = ("cupy-cuda13x", "cupy-cuda12x", "cupy")   # the distributions that hold CuPy
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -125,15 +127,17 @@ def _blas() -> dict[str, Any]:
 
 
 def _data() -> dict[str, Any]:
-    from tensorlite.data import _idx
+    from tensorlite.data import _cifar, _idx
     from tensorlite.data.images import _MNIST
     places = _idx.folders("mnist")
     stems = [stem for _, *files in _MNIST.values() for stem, _ in files]
     paths = [_idx.find(places, stem) for stem in stems]
     found = next((str(p.parent) for p in paths if p is not None), None)
+    cifar = {name: {train: _cifar.find(name, train)[0] for train in (True, False)} for name in _cifar.VERSIONS}
     return {"TENSORLITE_DATA": os.environ.get("TENSORLITE_DATA"), "cache": str(_idx.cache_folder()),
             "digits": "part of the package",
-            "mnist": found if all(paths) else None, "mnist_missing": [s for s, p in zip(stems, paths) if p is None]}
+            "mnist": found if all(paths) else None, "mnist_missing": [s for s, p in zip(stems, paths) if p is None],
+            **{name: str(there[True]) if all(there.values()) else None for name, there in cifar.items()}}
 
 
 def _cuda_lines(cuda: dict[str, Any]) -> list[str]:
@@ -163,5 +167,6 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines += [f"  {name}={value}" for name, value in report["threads"].items()] or ["  no thread settings in the environment"]
     mnist = data["mnist"] or f"not here ({', '.join(data['mnist_missing'])}); downloaded on first use"
     lines += ["", "data", f"  digits             {data['digits']}", f"  mnist              {mnist}",
+              *(f"  {name:<18} {data[name] or 'not here; downloaded on first use (170 MB)'}" for name in ("cifar10", "cifar100")),
               f"  TENSORLITE_DATA    {data['TENSORLITE_DATA'] or 'not set'}", f"  cache              {data['cache']}"]
     return lines

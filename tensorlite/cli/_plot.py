@@ -17,8 +17,8 @@ def add(commands: Any) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
         "plot", help="draw pictures of a trained model",
-        description="Draw pictures of a trained model into PNG files: how often each class is taken for which, sample predictions, "
-                    "mistakes, the first layer's filters, the loss around the weights, the curves of the training.")
+        description="Draw pictures of a trained model into PNG files: how often each class is taken for which, sample "
+                    "predictions, mistakes, the first layer's filters, the loss around the weights, the curves of the training.")
     parser.set_defaults(run=run)
     parser.add_argument("picture", nargs="+", choices=PICTURES)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="PATH",

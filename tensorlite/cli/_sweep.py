@@ -11,7 +11,7 @@ from tensorlite.cli import _build, _train
 from tensorlite.cli._build import UsageError
 from tensorlite.errors import TensorliteError
 
-MODELS = ("vgg11", "resnet18", "preact_resnet18", "densenet121")   # of the lecture; others by --models
+MODELS = ("vgg11_bn", "resnet18", "preact_resnet18", "densenet121")   # of the lecture; others by --models
 Row = dict[str, Any]
 
 
@@ -103,7 +103,7 @@ def table(rows: list[Row]) -> str:
             lines.append(f"| {row['model']} | failed: {' '.join(row['error'].split()).replace('|', '/')[:200]} | | | | | |")
             continue
         lines.append(f"| {row['model']} | {_short(row['parameters'])} | {_short(row['macs'])} | {row['seconds_per_epoch']:.3g} | "
-                     f"{row['samples'] / max(row['seconds_per_epoch'], 1e-9):,.0f} | {row['step_bytes'] / 2**20:,.1f} MiB | "
+                     f"{row['samples'] / max(row['seconds_per_epoch'], 1e-9):,.0f} | {_mebibytes(row['step_bytes'])} | "
                      f"{row['test_accuracy']:.1%} |")
     return "\n".join(lines) + "\n"
 
@@ -113,6 +113,10 @@ def _short(n: int) -> str:
         if n >= size:
             return f"{n / size:.3g} {unit}"
     return str(n)
+
+
+def _mebibytes(n: int) -> str:
+    return f"{n / 2**20:,.0f} MiB" if n >= 100 * 2**20 else f"{n / 2**20:.2g} MiB"
 
 
 def _write(rows: list[Row], given: dict[str, Any], out: Path) -> None:

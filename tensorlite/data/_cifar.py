@@ -44,13 +44,20 @@ VERSIONS = {
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
+def find(name: str, train: bool, folder: str | os.PathLike[str] | None = None) -> tuple[Path | None, list[Path]]:
+    """The folder that holds all files to train with, or to test; and where they were looked for."""
+    version = VERSIONS[name]
+    places = [p for place in _idx.folders(name, folder) for p in (place, place / version.folder)]
+    files = version.train if train else version.test
+    return next((p for p in places if all((p / f).is_file() for f in files)), None), places
+
+
 def read(name: str, train: bool, folder: str | os.PathLike[str] | None, mirrors: Sequence[str], timeout: float,
          coarse: bool = False) -> tuple[Any, Any, tuple[str, ...]]:
     """Images (n, 3, 32, 32) and label bytes (n, 1 or 2), uint8, and the names of the classes."""
     version = VERSIONS[name]
     files = version.train if train else version.test
-    places = [p for place in _idx.folders(name, folder) for p in (place, place / version.folder)]
-    where = next((p for p in places if all((p / f).is_file() for f in files)), None)
+    where, places = find(name, train, folder)
     if where is None and mirrors and folder is None:
         try:
             where = _download(version, _idx.cache_folder() / name / version.folder, mirrors, timeout)

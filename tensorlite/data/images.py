@@ -127,8 +127,8 @@ def cifar100(train: bool = True, *, coarse: bool = False, flat: bool = False, fo
 
 def _colour(images: Any, labels: Any, normalize: Normalize, names: Sequence[str], flat: bool) -> ImageDataset:
     if flat:   # a number for each pixel
-        factor, offset = (np.broadcast_to(v, images.shape[1:]).reshape(-1) for v in (normalize.factor, normalize.offset))
-        normalize.factor, normalize.offset = factor, offset
+        constants: list[Any] = [normalize.factor, normalize.offset]
+        normalize.factor, normalize.offset = (np.broadcast_to(v, images.shape[1:]).reshape(-1) for v in constants)
     return ImageDataset(images, labels, normalize=normalize, classes=len(names), flat=flat, names=names)
 
 

@@ -190,7 +190,8 @@ def _table(transforms: Sequence[Any], keys: Sequence[Key], shape: Sequence[int],
     n, _, height, width = shape
     rows, columns = height, width
     drawn: dict[int, Array] = {}   # columns of the table
-    size, cut, fill = None, 0, 0
+    size, cut = None, 0
+    fill: Any = 0
     backend = backends.backend_for_device(device)
     xp = backend.namespace(device)
     for transform, key in zip(transforms, keys):

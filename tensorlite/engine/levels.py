@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from tensorlite import backends
-from tensorlite._state import changed, current
+from tensorlite._state import _current, current
 from tensorlite.engine import tape
 from tensorlite.engine.value import Provided, Value, new, raw, wrap
 from tensorlite.errors import DTypeError, LeakError
@@ -24,10 +24,11 @@ _number = count(1).__next__
 class Level:
     """A context manager that opens a level and gives its number."""
 
-    __slots__ = ("_changed", "number")
+    __slots__ = ("_before", "number")
 
     def __init__(self) -> None:
         self.number = _number()
+        self._before: Any = None
 
     def changes(self) -> dict[str, Any]:
         """What is different in the state while the level is open."""
@@ -35,12 +36,14 @@ class Level:
 
     def __enter__(self) -> int:
         OPEN.add(self.number)
-        self._changed = changed(**self.changes())
-        self._changed.__enter__()
+        changes = self.changes()
+        if changes:
+            self._before = _current.set(current().with_(**changes))
         return self.number
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._changed.__exit__(kind, error, trace)
+        if self._before is not None:
+            _current.reset(self._before)
         OPEN.discard(self.number)
 
 
@@ -50,7 +53,7 @@ class ReverseLevel(Level):
     __slots__ = ()
 
     def changes(self) -> dict[str, Any]:
-        return {"record_from": min(current().record_from, self.number)}
+        return {"record_from": self.number} if current().record_from > self.number else {}
 
 
 def check_open(level: int, what: str) -> None:

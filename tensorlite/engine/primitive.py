@@ -247,19 +247,29 @@ class Primitive:
 
     def reverse(self, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:
         """The operation on values of a reverse level: itself on those one level below, and a node."""
-        values, mask, bit, plain = [], 0, 1, False
+        values, mask, bit, plain, lead = [], 0, 1, False, None
         for a in args:
             if isinstance(a, Value):
                 if a.level == level:
                     if a.tracked:
                         mask |= bit
                     a = a.value
+                lead = a.__class__ if lead is None or lead is a.__class__ else NoneType
             elif KIND.get(a.__class__) is RAW:
-                plain = True
+                plain, lead = True, NoneType
             values.append(a)
             bit += bit
-        out = (self.full or self)(*values, **options)
         state = _current.get(_base)
+        implementation = self.implementations.get(lead) if state.observer is None and self.outputs == 1 else None   # type: ignore[arg-type]
+        if implementation is None or values[0].__class__ is not lead:
+            out = (self.full or self)(*values, **options)
+        else:   # arrays of one backend and numbers: no detour over a call
+            try:
+                out = implementation(*values, **options)
+            except Exception as error:
+                self._explain(error, values, options)
+            if out.__class__ is not lead:
+                out = self._arrays((out,), lead)[0]   # type: ignore[arg-type]
         if self.outputs != 1:
             return self._several(tuple(out), args, values, mask, options, level, state)
         tensor = new_tensor(Provided.inner)

@@ -6,16 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 from tensorlite import nn
-from tensorlite.errors import TensorliteError
+from tensorlite.models._parts import UnknownName
 
 __all__ = ["ACTIVATIONS", "mlp"]
 
 ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU,
                "softplus": nn.Softplus, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
-
-
-class UnknownName(TensorliteError, ValueError):
-    """A name that stands for nothing here."""
 
 
 def mlp(inputs: int, hidden: Sequence[int], outputs: int, *, activation: str = "relu", dropout: float = 0.0,

@@ -20,7 +20,7 @@ MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _Conv(Module):
-    """What all convolutions have: weights (out, in / groups, *kernel), or turned round (in, out / groups, *kernel), and a bias."""
+    """What all convolutions have: weights (out, in / groups, *kernel), or turned (in, out / groups, *kernel), and a bias."""
 
     bias: Parameter | None
     axes: int
@@ -77,7 +77,7 @@ class _Conv(Module):
                             ("groups", 1), ("padding_mode", "zeros")):
             value = getattr(self, name, usual)
             if value != usual:
-                text += f", {name}={value!r}"
+                text += f", {name}={value}"
         return text + ("" if self.bias is not None else ", bias=False")
 
 
@@ -144,7 +144,8 @@ class ConvTranspose1d(_Conv):
             input.shape[-self.axes:], self.stride, self.padding, self.dilation, self.kernel_size)]
         if any(not low <= n < low + s for n, low, s in zip(wanted, least, self.stride)):
             raise ShapeError(f"{name}: output_size is {wanted}; expected from {tuple(least)} to "
-                             f"{tuple([low + s - 1 for low, s in zip(least, self.stride)])} for input of shape {tuple(input.shape)}")
+                             f"{tuple([low + s - 1 for low, s in zip(least, self.stride)])} for input of shape "
+                             f"{tuple(input.shape)}")
         return tuple([n - low for n, low in zip(wanted, least)])
 
 

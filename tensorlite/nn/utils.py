@@ -1,7 +1,8 @@
-"""Gradients clipped, parameters as one vector."""
+"""Gradients clipped, parameters frozen by name or as one vector."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from math import inf, isfinite
 from typing import Any
 
@@ -9,11 +10,15 @@ from tensorlite import backends, kernels
 from tensorlite._dtypes import kind
 from tensorlite.engine import inplace
 from tensorlite.engine.value import Value, new
-from tensorlite.errors import GradError, ShapeError
+from tensorlite.errors import GradError, ShapeError, TensorliteError
 from tensorlite.ops import manipulation
 from tensorlite.ops.complex import view_as_real_p
 
 Tensor = Any
+
+
+class UnmatchedName(TensorliteError, ValueError):
+    """A pattern that matches no parameter's name."""
 
 
 def _parts(array: Any) -> Any:
@@ -133,6 +138,47 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float, f
         with backend.on(backend.device_of(a)):
             backend.assign(a, Ellipsis, backend.xp.clip(a, -bound, bound))
     inplace.wrote(arrays, "clip_grad_value_")
+
+
+def _matching(model: Any, patterns: tuple[str, ...], function: str) -> list[tuple[str, Any]]:
+    named = list(model.named_parameters())
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name, _ in named):
+            first = list(dict.fromkeys(name.partition(".")[0] for name, _ in named))
+            raise UnmatchedName(f"{function}: no parameter's name matches {pattern!r}; the names begin with {', '.join(first)}, "
+                                f"and '{first[0] if first else 'name'}.*' would match all inside of one")
+    return [(name, p) for name, p in named if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def freeze(model: Any, *patterns: str) -> list[str]:
+    """Stop training the parameters whose names match one of the ``patterns`` (all, without one), and return their names.
+
+    ``*`` stands for anything, dots too, ``?`` for one character. Frozen parameters get no gradient and what only leads to them is
+    not recorded. Statistics of batch norm are no parameters: they stay as they are in ``eval()``.
+    Errors: ``UnmatchedName`` (a ``ValueError``) for a pattern that matches nothing.
+
+    >>> import tensorlite as tl
+    >>> model = tl.nn.Sequential({"body": tl.nn.Linear(3, 3), "head": tl.nn.Linear(3, 2)})
+    >>> tl.nn.utils.freeze(model, "body.*")
+    ['body.weight', 'body.bias']
+    >>> [p.requires_grad for p in model.parameters()]
+    [False, False, True, True]
+    """
+    return _switch(model, patterns, False, "freeze")
+
+
+def unfreeze(model: Any, *patterns: str) -> list[str]:
+    """Train the parameters whose names match one of the ``patterns`` (all, without one), and return their names."""
+    return _switch(model, patterns, True, "unfreeze")
+
+
+def _switch(model: Any, patterns: tuple[str, ...], requires_grad: bool, function: str) -> list[str]:
+    found = _matching(model, patterns or ("*",), function)
+    for _, p in found:
+        p.requires_grad_(requires_grad)
+        if not requires_grad:
+            p.grad = None
+    return [name for name, _ in found]
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ from tensorlite.ops import manipulation
 from tensorlite.ops._convolution import channelwise, conv_input_grad_p, conv_p, fold_p, unfold_p
 from tensorlite.ops._names import torch_names
 from tensorlite.ops.elementwise import add_p
+from tensorlite.ops.rearrange import pad_p
 
 Array = Any
 Shape = tuple[int, ...]
@@ -59,7 +60,7 @@ def _shapes(name: str, input: Array, weight: Array, bias: Array | None, axes: in
     x, w = tuple(input.shape), tuple(weight.shape)
     letters = "(C_in, C_out / groups" if turned else "(C_out, C_in / groups"
     if len(w) != axes + 2:
-        raise ShapeError(f"{name}: weight has shape {w}; expected {axes + 2} axes, {letters}, {'kernel' if axes == 1 else '*kernel'})")
+        raise ShapeError(f"{name}: weight has shape {w}; expected {axes + 2} axes, {letters}, *kernel)")
     if len(x) not in (axes + 1, axes + 2):
         raise ShapeError(f"{name}: input has shape {x}; expected {axes + 2} axes, (N, C, *size), or {axes + 1}, (C, *size): "
                          f"{'reshape it' if len(x) > axes + 2 else 'add an axis for the channels with unsqueeze(0)'}")
@@ -98,9 +99,10 @@ def _conv(name: str, axes: int, input: Array, weight: Array, bias: Array | None,
         if k < 1 or out_size(n, k, s, pair, d) < 1:
             reach = tuple([(k - 1) * d + 1 for k, d in zip(window, dilation)])
             padded = tuple([n + sum(pair) for n, pair in zip(size, pairs)])
-            raise ShapeError(f"{name}: the kernel, {_by(window)}{'' if reach == window else f' ({_by(reach)} with its dilation)'}, is "
-                             f"larger than the input, {_by(size)}{'' if padded == size else f' ({_by(padded)} with its padding)'}; "
-                             "use a smaller kernel, more padding or a larger input")
+            spread = "" if reach == window else f" ({_by(reach)} with its dilation)"
+            whole = "" if padded == size else f" ({_by(padded)} with its padding)"
+            raise ShapeError(f"{name}: the kernel, {_by(window)}{spread}, is larger than the input, {_by(size)}{whole}; use a "
+                             "smaller kernel, more padding or a larger input")
     x = input if batch else manipulation.expand_dims(input, 0)
     out = conv_p(x, weight, bias, stride=stride, padding=pairs, dilation=dilation, groups=int(groups))
     return out if batch else manipulation.squeeze(out, 0)
@@ -166,8 +168,13 @@ def _conv_transpose(name: str, axes: int, input: Array, weight: Array, bias: Arr
         raise ShapeError(f"{name}: input of shape {tuple(input.shape)} with a kernel of {_by(window)} and padding {_by(padding)} "
                          f"would give a result of {_by(size)}; use less padding")
     x = input if batch else manipulation.expand_dims(input, 0)
-    out = conv_input_grad_p(x, weight, size=size, stride=stride, padding=tuple([(p, p) for p in padding]), dilation=dilation,
-                            groups=int(groups))
+    # from one stride more on, the convolution of this size would have more outputs: it is to end before, and behind it are zeros
+    ends = [m if m >= s else 0 for m, s in zip(more, stride)]
+    behind = [max(m - p, 0) for m, p in zip(ends, padding)]
+    out = conv_input_grad_p(x, weight, size=tuple([n - z for n, z in zip(size, behind)]), stride=stride, dilation=dilation,
+                            padding=tuple([(p, max(p - m, 0)) for p, m in zip(padding, ends)]), groups=int(groups))
+    if any(behind):
+        out = pad_p(out, widths=((0, 0), (0, 0), *[(0, z) for z in behind]), value=0)
     out = out if bias is None else add_p(out, channelwise(bias, axes + 2))
     return out if batch else manipulation.squeeze(out, 0)
 
@@ -205,7 +212,8 @@ def conv_transpose3d(input: Array, weight: Array, bias: Array | None = None, str
 
 # ---- windows as columns ---------------------------------------------------------------------------------------------------
 
-def _window(name: str, axes: int, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> tuple[Shape, Shape, Pairs, Shape]:
+def _window(name: str, axes: int, kernel_size: Any, dilation: Any, padding: Any,
+            stride: Any) -> tuple[Shape, Shape, Pairs, Shape]:
     window, dilation = sizes(name, "kernel_size", kernel_size, axes), sizes(name, "dilation", dilation, axes)
     padding, stride = sizes(name, "padding", padding, axes, 0), sizes(name, "stride", stride, axes)
     return window, stride, tuple([(p, p) for p in padding]), dilation
@@ -214,8 +222,8 @@ def _window(name: str, axes: int, kernel_size: Any, dilation: Any, padding: Any,
 def _counts(name: str, size: Shape, window: Shape, stride: Shape, padding: Pairs, dilation: Shape) -> Shape:
     counts = tuple([out_size(*axis) for axis in zip(size, window, stride, padding, dilation)])
     if any(n < 1 for n in counts):
-        raise ShapeError(f"{name}: a window of {_by(window)} with dilation {_by(dilation)} is larger than {_by(size)} with padding "
-                         f"{_by(tuple([low for low, _ in padding]))}; use a smaller window or more padding")
+        raise ShapeError(f"{name}: a window of {_by(window)} with dilation {_by(dilation)} is larger than {_by(size)} with "
+                         f"padding {_by(tuple([low for low, _ in padding]))}; use a smaller window or more padding")
     return counts
 
 

@@ -36,7 +36,7 @@ class Landscape(NamedTuple):
 
     def plot(self, path: str | Path, *, levels: int = 30) -> None:
         """Draw contours of the loss (of its logarithm, where it spans more than a factor of 100) as a PNG. Needs matplotlib."""
-        shown = np.ma.masked_invalid(self.loss)   # type: ignore[no-untyped-call]
+        shown = np.ma.masked_invalid(self.loss)
         wide = shown.min() > 0 and shown.max() > 100 * shown.min()
         figure = _figure.figure(6, 5)
         axes = figure.add_subplot()

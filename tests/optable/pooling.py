@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def _pooled(x: Any, axes: int, found: list[list[tuple[list[int], int]]], f: Call
         part = x
         for k, p in enumerate(places):
             part = np.take(part, p, axis=x.ndim - axes + k)
-        out[(..., *at)] = f(part.reshape(*x.shape[:-axes], np.prod(list(map(len, places)), dtype=int)), int(np.prod([found[k][i][1] for k, i in enumerate(at)])))
+        counts = [found[k][i][1] for k, i in enumerate(at)]
+        out[(..., *at)] = f(part.reshape(*x.shape[:-axes], prod(map(len, places))), prod(counts))
     return out
 
 
@@ -153,8 +155,8 @@ def _response(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: flo
 
 
 _1D = several(((2, 3, 7), (2,), {}), ((2, 3, 7), (3, 2, 1), {}), ((3, 5), (2,), {}), ((0, 2, 4), (2,), {}))
-_2D = several(((2, 2, 6, 5), (2,), {}), ((1, 2, 7, 6), (3, 2, 1), {}), ((2, 5, 6), ((2, 3), (1, 2)), {}), ((0, 2, 4, 4), (2,), {}),
-              ((1, 1, 1, 1), (1,), {}))
+_2D = several(((2, 2, 6, 5), (2,), {}), ((1, 2, 7, 6), (3, 2, 1), {}), ((2, 5, 6), ((2, 3), (1, 2)), {}),
+              ((0, 2, 4, 4), (2,), {}), ((1, 1, 1, 1), (1,), {}))
 _MORE_MAX = several(((1, 2, 7, 6), (3, 2, 1, 1, True), {}), ((1, 2, 7, 8), ((2, 3), 1, 1, 2), {}),
                     ((1, 2, 6, 6), (2, 3, 0, 1, True), {}))
 _MORE_AVG = several(((1, 2, 7, 6), (3, 2, 1, True), {}), ((1, 2, 7, 6), (3, 2, 1, True, False), {}),

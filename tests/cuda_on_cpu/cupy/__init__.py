@@ -48,6 +48,9 @@ def _fill() -> None:
             mine[name] = getattr(np, name)
 
 
+lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_functions.as_strided))
+
+
 def get_default_memory_pool() -> _machine.MemoryPool:
     return _machine.default_pool
 

@@ -254,6 +254,10 @@ def broadcast_to(array: Any, shape: Any) -> Any:
     return view(np.lib.stride_tricks.as_strided(array._a, made.shape, made.strides), array)
 
 
+def as_strided(x: Any, shape: Any = None, strides: Any = None) -> Any:
+    return view(np.lib.stride_tricks.as_strided(an_array(x)._a, shape, strides), x)
+
+
 def broadcast_arrays(*args: Any) -> Any:
     shape = broadcast(*[an_array(a).shape for a in args])
     found = [broadcast_to(a, shape) for a in args]
