@@ -95,6 +95,12 @@ def _sum_kernel() -> Callable[..., Any]:
     return kernel.cpu or partial(kernel.reference, np)
 
 
+def outer(x: Any, y: Any) -> Any:
+    """The compiled kernel where there is enough to write."""
+    run = kernels.load("outer").cpu if x.size * y.shape[-1] >= _LARGE else None
+    return x[..., None] * y[..., None, :] if run is None else run(x, y)
+
+
 def sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
     """The common cases without a look at every axis: leading axes, and nothing but them."""
     if x.size >= _LARGE or x.dtype.itemsize == 2:
@@ -142,7 +148,7 @@ def scale_rows(g: Any, grad: Any) -> Any:
 
 
 IMPLEMENTATIONS: dict[str, Any] = {
-    "matmul": matmul, "matvec": matvec, "linear": linear, "linear_backward": linear_backward, "linear_relu": linear_relu,
+    "matmul": matmul, "matvec": matvec, "outer": outer, "linear": linear, "linear_backward": linear_backward, "linear_relu": linear_relu,
     "linear_relu_backward": linear_relu_backward, "einsum": einsum, "sum_to": sum_to, "ones_like": ones_like,
     "softmax_cross_entropy": softmax_cross_entropy, "cross_entropy_loss": cross_entropy_loss, "scale_rows": scale_rows,
 }

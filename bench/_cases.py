@@ -241,6 +241,11 @@ def _(m: Maker, tag: str, n: int) -> Problem:
     return Problem(m.normal(n), m.device.xp.clip(m.normal(n), 0, None))
 
 
+@cases("outer", [(8, 10, 128), (64, 10, 128), (64, 128, 784)], [(64, 128, 784), (512, 128, 784), (512, 1024, 784)])
+def _(m: Maker, tag: str, b: int, n: int, k: int) -> Problem:
+    return Problem(m.normal(b, n), m.normal(b, k))
+
+
 @cases("erf", *VECTORS)
 def _(m: Maker, tag: str, n: int) -> Problem:
     return Problem(m.normal(n))

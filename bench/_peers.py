@@ -119,6 +119,11 @@ def _(torch: Any, wrap: Any, g: Any, y: Any) -> Any:
     return partial(wrap(lambda g, y: torch.ops.aten.threshold_backward(g, y, 0)), g, y)
 
 
+@peer("outer")
+def _(torch: Any, wrap: Any, x: Any, y: Any) -> Any:
+    return partial(wrap(lambda x, y: x[..., None] * y[..., None, :]), x, y)
+
+
 @peer("erf")
 def _(torch: Any, wrap: Any, x: Any) -> Any:
     return partial(wrap(lambda x: torch.special.erf(x)), x)

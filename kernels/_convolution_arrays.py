@@ -1,11 +1,12 @@
 """The CPU's convolutions of NumPy arrays: which plan, which layout, and what is left to the reference."""
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from ._convolution import Pairs, Shape
+from ._convolution import Pairs, Shape, out_size
 from ._convolution_cpu import arranged, summed_over_pixels, swept
 from ._convolution_plan import Axis, Plan, backward_axis, forward_axis, plan
 from ._half import is_half
@@ -63,30 +64,35 @@ def _axes(make: Any, size: Shape, out: Shape, window: Shape, stride: Shape, padd
     return first, second, third
 
 
+@lru_cache(maxsize=512)
+def _out(size: Shape, window: Shape, stride: Shape, padding: Pairs, dilation: Shape) -> Shape:
+    return tuple([out_size(*axis) for axis in zip(size, window, stride, padding, dilation)])
+
+
+@lru_cache(maxsize=512)
 def _plan(make: Any, size: Shape, out: Shape, window: Shape, batch: int, groups: int, inputs: int, outputs: int, itemsize: int,
-          options: tuple[Shape, Pairs, Shape], summed: bool = False) -> tuple[Plan, bool]:
-    """The plan, and whether it is depthwise."""
-    diagonal = inputs == outputs == 1 and groups > 1
-    if diagonal:
+          options: tuple[Shape, Pairs, Shape], summed: bool = False) -> Plan:
+    """The plan; depthwise convolution has one of its own."""
+    if inputs == outputs == 1 and groups > 1:
         groups, inputs, outputs = 1, groups, 0
     axes = _axes(make, size, out, window, *options)
-    return plan(axes, _three(window, 1), batch, groups, inputs, outputs, itemsize, summed), diagonal
+    return plan(axes, _three(window, 1), batch, groups, inputs, outputs, itemsize, summed)
 
 
 def _columns(found: Plan, b: Any, dtype: Any) -> Any:
     """The bias as the columns of each group; zeros if there is none."""
-    groups, inputs, outputs, columns, diagonal = (int(found.numbers[i]) for i in (1, 2, 3, 5, 20))
-    out = np.zeros((groups, columns), dtype)
+    shape = found.sizes
+    out = np.zeros(shape.groups * shape.columns, dtype)
     if b is not None:
-        out[:, :inputs if diagonal else outputs] = b.reshape(groups, -1)
-    return out.reshape(-1)
+        out.reshape(shape.groups, -1)[:, :shape.outputs] = b.reshape(shape.groups, -1)
+    return out
 
 
-def outputs(x: Any, w: Any, b: Any, out: Shape, stride: Shape, padding: Pairs, dilation: Shape, groups: int,
-            relu: bool = False) -> Any:
-    """:func:`._convolution.conv`, with spatial sizes ``out``; channels last if x's are."""
+def outputs(x: Any, w: Any, b: Any, stride: Shape, padding: Pairs, dilation: Shape, groups: int, relu: bool = False) -> Any:
+    """:func:`._convolution.conv`, and then a ReLU if wanted; channels last if x's are."""
     (n, c), o, window = x.shape[:2], w.shape[0], w.shape[2:]
-    found, _ = _plan(forward_axis, x.shape[2:], out, window, n, groups, c // groups, o // groups, x.itemsize,
+    out = _out(x.shape[2:], window, stride, padding, dilation)
+    found = _plan(forward_axis, x.shape[2:], out, window, n, groups, c // groups, o // groups, x.itemsize,
                      (stride, padding, dilation))
     source, last = _flat(x)
     result, memory = _empty((n, o, *out), x.dtype, last)
@@ -98,7 +104,7 @@ def outputs(x: Any, w: Any, b: Any, out: Shape, stride: Shape, padding: Pairs, d
 def input_gradient(g: Any, w: Any, size: Shape, stride: Shape, padding: Pairs, dilation: Shape, groups: int) -> Any:
     """:func:`._convolution.conv_input_grad`; channels last if g's are."""
     (n, o), c, window = g.shape[:2], w.shape[1], w.shape[2:]
-    found, _ = _plan(backward_axis, size, g.shape[2:], window, n, groups, o // groups, c, g.itemsize,
+    found = _plan(backward_axis, size, g.shape[2:], window, n, groups, o // groups, c, g.itemsize,
                      (stride, padding, dilation))
     source, last = _flat(g)
     result, memory = _empty((n, groups * c, *size), g.dtype, last)
@@ -110,7 +116,7 @@ def input_gradient(g: Any, w: Any, size: Shape, stride: Shape, padding: Pairs, d
 def weight_gradient(g: Any, x: Any, window: Shape, stride: Shape, padding: Pairs, dilation: Shape, groups: int) -> Any:
     """:func:`._convolution.conv_weight_grad`."""
     (n, o), c = g.shape[:2], x.shape[1]
-    found, _ = _plan(forward_axis, x.shape[2:], g.shape[2:], window, n, groups, c // groups, o // groups, g.itemsize,
+    found = _plan(forward_axis, x.shape[2:], g.shape[2:], window, n, groups, c // groups, o // groups, g.itemsize,
                      (stride, padding, dilation), summed=True)
     (memory, last), (cotangents, g_last) = _flat(x), _flat(g)
     out = np.empty((o, c // groups, *window), g.dtype)

@@ -285,18 +285,16 @@ def _collect(low: Any, high: Any, sums: Any, parts: Any, groups: Any, inputs: An
 
 def widest_of(plan: Plan) -> int:
     """Units of a tile's row: depthwise tiles load x's vectors too, and have registers for half as many."""
-    return min(UNITS, 2) if plan.numbers[20] else UNITS
+    return min(UNITS, 2) if plan.sizes.diagonal else UNITS
 
 
 def arranged(plan: Plan, w: Any, turned: bool) -> Any:
     """The weights as :func:`swept` wants them; ``turned``: for the gradient by the input."""
-    _, groups, inputs, outputs, _, columns = plan.numbers[:6].tolist()
-    if plan.numbers[20]:
-        turned, outputs, inputs = False, inputs, 1
+    groups, inputs, outputs, columns = plan.sizes[:4]
     out = np.empty(groups * columns * plan.taps.size * inputs, w.dtype)
     widest = widest_of(plan)
     blocks = groups * -(-columns // (widest * unit_of(w.dtype)))
-    run(_arrange, blocks, max(1, COPIED * blocks // out.size), w.reshape(-1), turned, inputs, outputs, columns, widest,
+    run(_arrange, blocks, max(1, COPIED * blocks // out.size), w.reshape(-1), turned and not plan.sizes.diagonal, inputs, outputs, columns, widest,
         plan.taps, out)
     return out
 
@@ -309,18 +307,15 @@ def swept(plan: Plan, x: Any, x_last: bool, w: Any, bias: Any, relu: bool, out: 
 
 def summed_over_pixels(plan: Plan, x: Any, x_last: bool, g: Any, g_last: bool, out: Any) -> None:
     """The gradient by the weights, into ``out``. How many parts are summed apart depends on the shapes alone."""
-    batch, groups, inputs, outputs, _, columns, images, _, bands = plan.numbers[:9].tolist()
-    diagonal, widest = bool(plan.numbers[20]), widest_of(plan)
-    if diagonal:
-        inputs, outputs = 1, inputs
-    pieces = -(-batch // images) * bands
+    groups, inputs, outputs, columns, blocks, bands, splits, _ = plan.sizes
+    widest, pieces = widest_of(plan), blocks * bands
     tiles = -(-columns // (widest * unit_of(out.dtype)))
     held = groups * columns * (plan.seen.size + 1)
     parts = max(1, min(pieces, -(-8 // (groups * tiles)), (16 << 20) // (held * out.itemsize)))
     if groups * tiles == 1:
         parts = max(parts, min(2, pieces))
     sums = np.empty(parts * held, out.dtype)
-    work = plan.work * int(plan.numbers[19]) * pieces // (tiles * parts)
+    work = plan.work * splits * pieces // (tiles * parts)
     run(_reduce, groups * tiles * parts, max(1, GRAIN // max(1, work)), plan.numbers, plan.seen, plan.pixels, plan.cells, widest,
         HEIGHT, parts, x, x_last, g, g_last, sums)
     run(_collect, groups * tiles, max(1, COPIED * groups * tiles // (held * parts)), sums, parts, groups, inputs, outputs,

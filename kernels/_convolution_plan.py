@@ -7,7 +7,6 @@ modulo the stride, each of them a convolution of stride 1 with some of the weigh
 """
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import product
 from math import prod
 from typing import Any, NamedTuple
@@ -50,11 +49,24 @@ def backward_axis(size: int, out: int, k: int, stride: int, low: int, dilation: 
     return Axis(out, size, 1, stride, tuple(phases))
 
 
+class Sizes(NamedTuple):
+    """Of a group: channels that are summed over (1 if depthwise), channels that come out, and these padded to whole vectors."""
+
+    groups: int
+    inputs: int
+    outputs: int
+    columns: int
+    blocks: int     # of images
+    bands: int
+    splits: int     # parts that a band's columns are divided into
+    diagonal: bool
+
+
 class Plan(NamedTuple):
     """``numbers``: what compiled code reads by position (see ``_convolution_cpu``). Of the phases, one after the other:
-    ``phases`` (first tap, taps, first entry of the pixel tables, pixels of a row of q, row remainder), ``taps`` (a weight's position
-    in the window, by phase), ``seen`` (where what a weight meets lies from a pixel's window on), ``pixels`` and ``places``
-    (where a pixel's window begins, and its place among the outputs), ``cells`` (where an input lies in scratch memory)."""
+    ``phases`` (first tap, taps, first entry of the pixel tables, pixels of a row of q, row remainder), ``taps`` (a weight's
+    position in the window, by phase), ``seen`` (where what a weight meets lies from a pixel's window on), ``pixels`` and
+    ``places`` (where a pixel's window begins, and its place among the outputs), ``cells`` (where an input lies in scratch memory)."""
 
     numbers: Any
     phases: Any
@@ -63,11 +75,11 @@ class Plan(NamedTuple):
     pixels: Any
     places: Any
     cells: Any
+    sizes: Sizes
     tasks: int
     work: int   # multiplications of a task
 
 
-@lru_cache(maxsize=512)
 def plan(axes: tuple[Axis, Axis, Axis], window: tuple[int, int, int], batch: int, groups: int, inputs: int, outputs: int,
          itemsize: int, summed: bool = False) -> Plan:
     """For images of ``groups`` x ``inputs`` channels to ``groups`` x ``outputs``; ``outputs`` 0: depthwise, channels are columns.
@@ -126,6 +138,7 @@ def plan(axes: tuple[Axis, Axis, Axis], window: tuple[int, int, int], batch: int
     work = images * rows * first.leap * across * max(1, len(taps) // prod(a.leap for a in axes)) * (1 if diagonal else inputs) \
         * columns // splits
     as_array = lambda values: np.asarray(values, np.int64)
+    sizes = Sizes(groups, 1 if diagonal else inputs, inputs if diagonal else outputs, columns, blocks, bands, splits, diagonal)
     return Plan(as_array(numbers), as_array(phases), as_array(taps), as_array(seen), np.concatenate(pixels).astype(np.int64),
-                np.concatenate(places).astype(np.int64), cells.astype(np.int64), blocks * groups * bands * splits, work)
+                np.concatenate(places).astype(np.int64), cells.astype(np.int64), sizes, blocks * groups * bands * splits, work)
 

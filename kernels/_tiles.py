@@ -73,11 +73,11 @@ def _pointer(context: Any, builder: Any, signature: Any, args: Any, i: int) -> A
 
 
 def make_tile(rows: int, units: int, diagonal: bool = False) -> Callable[..., Any]:
-    """The intrinsic ``tile(x, shift, a, r, b, k0, k1, w, at, ldw, init, first, step, out, d, column)``, for ``rows`` x ``units`` of
-    64 bytes.
+    """The intrinsic ``tile(x, shift, a, r, b, k0, k1, w, at, ldw, init, first, step, out, d, column)``, for ``rows`` x ``units``
+    of 64 bytes.
 
-    For i < rows ``out[d[r+i] + column + j] = init[first + step d[r+i] + j] + sum_k x[shift + a[r+i] + b[k]] w[at + k ldw + j]``, the
-    sum over k0 <= k < k1.
+    For i < rows ``out[d[r+i] + column + j] = init[first + step d[r+i] + j] + sum_k x[shift + a[r+i] + b[k]] w[at + k ldw + j]``,
+    the sum over k0 <= k < k1.
     All arrays are flat. ``diagonal``: x's element is not one for the whole row of w but one for each: depthwise convolution.
     """
     @intrinsic

@@ -11,7 +11,7 @@ from tensorlite.errors import DTypeError
 from tensorlite.ops.elementwise import cast_p
 
 # Products of matrices: tensor cores run them in 16 bits several times faster, and sum in float32.
-LOW = frozenset({"matmul", "matvec", "linear", "linear_relu", "einsum", "vecdot"})
+LOW = frozenset({"matmul", "matvec", "outer", "linear", "linear_relu", "einsum", "vecdot"})
 # Where 16 bits lose what matters: exponentials and logarithms, powers, sums over many, norms, losses.
 WIDE = frozenset({
     "acos", "acosh", "asin", "atanh", "cosh", "cumprod", "cumsum", "erfinv", "exp", "exp2", "exp_base", "expm1",

@@ -311,7 +311,8 @@ def test_frozen_weights_keep_no_input() -> None:
 
 ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda x, w: F.conv2d(x, w[:, :2]), ShapeError,
-     r"input of shape \(2, 4, 5, 5\) has 4 channels, and weight of shape \(6, 2, 3, 3\) expects 2; give weight the shape \(6, 4, 3, 3\), or the input 2 channels"),
+     r"input of shape \(2, 4, 5, 5\) has 4 channels, and weight of shape \(6, 2, 3, 3\) expects 2; "
+     r"give weight the shape \(6, 4, 3, 3\), or the input 2 channels"),
     (lambda x, w: F.conv2d(x, w, padding=-1), ShapeError, "padding is -1; expected an integer >= 0"),
     (lambda x, w: F.conv2d(x[:, :, :2], w), ShapeError,
      r"the kernel, 3 x 3, is larger than the input, 2 x 5; use a smaller kernel"),

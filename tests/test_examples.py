@@ -27,8 +27,10 @@ SAYS = {
     "playground": ["####", "test loss 0.0"],
     "rnn_step": ["ShapeError: ", "(1 - h^2) x^T: True"],
     "sparse_jacobian": ["114 entries: 3 passes forward and 0 in reverse, not 38; the same Jacobian: True", "hub "],
+    "neural_turing_machine": ["steps 200 to 299  loss 0.0"],
     "three_paths": ["y -> u -> a -> f", "y -> u -> f", "y -> v -> b -> f"],
     "through_svd": ["singular values: tensor([2., 2.]", "central differences:        tensor([0.25, 0.  , 0.  , 0.25]"],
+    "transfer": ["5 to 9,   3 images each, frozen      test accuracy 8", "5 to 9, 140 images each, scratch     test accuracy 9"],
     "train_mlp": ["test accuracy 9"],
     "zero_cotangents": ["at 0:   tensor(1.)", "tensor(nan)"],
 }

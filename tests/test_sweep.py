@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cuda_device import stand_in
 
 import tensorlite as tl
 from tensorlite import io, models, nn
 from tensorlite.cli import _build, _sweep, main
-from tensorlite.data import Cutout, RandomCrop, RandomFlip, digits
+from tensorlite.data import Cutout, DataLoader, RandomCrop, RandomFlip, digits
 
 pytest.importorskip("safetensors", reason='needs safetensors: pip install "tensorlite[train]"')
 pytest.importorskip("matplotlib", reason='needs matplotlib: pip install "tensorlite[train]"')
@@ -256,3 +257,19 @@ def test_memory_of_a_step_is_what_it_holds_at_most() -> None:
             a = np.empty(1 << 20, np.uint8)
             del a
     assert 1 << 20 <= tl.train.step_memory(step) < (1 << 20) + 50_000
+
+
+# ---- on a GPU ------------------------------------------------------------------------------------------------------------
+
+def test_training_on_a_gpu_takes_its_data_there_and_ends_where_the_cpu_does(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["train", "--model", "small", *QUICK, "--augment", "crop,flip,cutout", "--val-split", "0"]
+    assert main([*options, "--out", "cpu", "--device", "cpu"]) == 0
+    with stand_in():
+        assert main([*options, "--out", "gpu", "--device", "cuda"]) == 0
+        config = {**_build.defaults("small", "digits"), "model": "small", "data": "digits", "train_samples": 50}
+        assert next(iter(DataLoader(_build.data(config, True, "cuda"), 8)))[0].device == "cuda:0"
+    a, b = (io.load(Path(name) / "model.safetensors")["model"] for name in ("cpu", "gpu"))
+    for key in a:
+        np.testing.assert_allclose(a[key].numpy(), b[key].numpy(), atol=1e-4)
+    first, second = capsys.readouterr().out.splitlines()
+    assert abs(accuracy(first) - accuracy(second)) < 0.05

@@ -18,10 +18,4 @@ def cost(x: Any, w: Any, b: Any = None, *, stride: Any, padding: Any, dilation: 
     return Cost((x.size + w.size + size) * x.dtype.itemsize, 2 * size * prod(w.shape[1:]))
 
 
-def sample(rng: Any) -> Any:
-    """A layer of 64 to 64 channels, 3 x 3."""
-    x, w = (rng.standard_normal(shape, "float32") for shape in ((32, 64, 28, 28), (64, 64, 3, 3)))
-    return (x, w), {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
-
-
 kernel = Kernel("conv", conv, cost, cpu=f"{__name__}.cpu:conv")

@@ -15,6 +15,8 @@ __all__ = ["conv_weight_grad"]
 def conv_weight_grad(g: Any, x: Any, *, window: Shape, stride: Shape, padding: Pairs, dilation: Shape, groups: int = 1) -> Any:
     """See :func:`.reference.conv_weight_grad`; what is not all float32, all float64 or all of one 16-bit type is left to it."""
     options: Any = {"window": window, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if fits(g, x) and all(window):
+        return weight_gradient(g, x, **options)
     if half(g, x):
         return conv_weight_grad(*widened(g, x), **options).astype(g.dtype)
-    return weight_gradient(g, x, **options) if fits(g, x) and all(window) else reference(np, g, x, **options)
+    return reference(np, g, x, **options)

@@ -39,7 +39,8 @@ class ArrayDataset(Protocol):
     """A data set that can hand out many samples as arrays at once; the loader uses that instead of asking for one by one.
 
     ``take(indices)`` gathers raw arrays, one axis-0 gather each; ``finish(arrays)`` is what comes after augmentation (such as the
-    step from uint8 to normalised floats).
+    step from uint8 to normalised floats). It may have two more: ``batch(indices)``, which is ``finish(take(indices))`` at once,
+    and ``augmented(indices, transforms, keys)``, the same with transforms before ``finish``, or None where it cannot do that at once.
     """
 
     def __len__(self) -> int: ...

@@ -119,8 +119,7 @@ def linear(op: Any, args: Args, batched: Flags, options: Options, size: int) -> 
 
 
 def linear_backward(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any:
-    from tensorlite.ops.contraction import matmul_p
-    from tensorlite.ops.elementwise import mul_p
+    from tensorlite.ops.contraction import matmul_p, outer_p
     from tensorlite.ops.reduction import sum_p
     needs, outs = options["needs"], []
     g, x, w = [everywhere(a, b, size) if i < 2 else a for i, (a, b) in enumerate(zip(args, batched))]
@@ -129,8 +128,10 @@ def linear_backward(op: Any, args: Args, batched: Flags, options: Options, size:
         dx = matmul_p(g3, w) if batched[2] else matmul_p(Provided.reshape(g3, shape=(size * g3.shape[1], g3.shape[2])), w)
         outs.append(Provided.reshape(dx, shape=(*g.shape[:-1], w.shape[-1])))
     if needs[1]:
-        x3 = Provided.reshape(x, shape=(size, g3.shape[1], x.shape[-1]))
-        outs.append(mul_p(_transposed(g3), x3) if g3.shape[1] == 1 else matmul_p(g3, x3, tx=True))
+        if g3.shape[1] == 1:
+            outs.append(outer_p(Provided.reshape(g3, shape=(size, g3.shape[2])), Provided.reshape(x, shape=(size, x.shape[-1]))))
+        else:
+            outs.append(matmul_p(g3, Provided.reshape(x, shape=(size, g3.shape[1], x.shape[-1])), tx=True))
     if needs[2]:
         outs.append(Provided.reshape(g3, shape=(size, g3.shape[2])) if g3.shape[1] == 1 else sum_p(g3, axis=1))
     return tuple(outs)

@@ -4,10 +4,11 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite import _dtypes
-from tensorlite.engine.batching import pointwise
+from tensorlite.engine.batching import leading, pointwise
 from tensorlite.engine.primitive import Primitive, primitive
 from tensorlite.engine.value import Value
 from tensorlite.errors import ShapeError
+from tensorlite.kernels.outer.reference import outer as _outer
 from tensorlite.ops import _batching, manipulation
 from tensorlite.ops._names import torch_aliases, torch_names
 from tensorlite.ops.activation import relu_backward
@@ -45,6 +46,20 @@ def _matmul_dy(g: Any, x: Any, y_shape: tuple[int, ...], tx: bool, ty: bool) -> 
     return matmul_p(g, x, tx=True, ty=tx) if ty else matmul_p(x, g, tx=not tx)
 
 
+# Outer products of the last axes; per-sample gradients of a dense layer are nothing else.
+
+outer_p: Primitive = primitive("outer", _outer, linear_in="x y")
+outer_p.vjp(x=lambda g, y: _times(g, y), y=lambda g, x: _times(g, x, tx=True))
+outer_p.batch(leading)
+
+
+def _times(m: Array, v: Array, tx: bool = False) -> Array:
+    """Matrices times vectors, with the axes in front in common."""
+    if m.ndim == 2:
+        return matvec_p(m, v, tx=tx)
+    return manipulation.reshape(matmul_p(m, manipulation.expand_dims(v, -1), tx=tx), (*v.shape[:-1], m.shape[-1 if tx else -2]))
+
+
 # A matrix times a vector, without the detour over matrices of one column.
 
 def _check_matvec(x: Any, y: Any, tx: bool = False) -> None:
@@ -56,7 +71,7 @@ def _check_matvec(x: Any, y: Any, tx: bool = False) -> None:
 
 matvec_p: Primitive = primitive("matvec", lambda xp, x, y, *, tx=False: xp.matmul(xp.matrix_transpose(x) if tx else x, y),
                                 linear_in="x y", check=_check_matvec)
-matvec_p.vjp(x=lambda g, y, tx: outer(y, g) if tx else outer(g, y), y=lambda g, x, tx: matvec_p(x, g, tx=not tx))   # type: ignore[has-type]
+matvec_p.vjp(x=lambda g, y, tx: outer_p(y, g) if tx else outer_p(g, y), y=lambda g, x, tx: matvec_p(x, g, tx=not tx))   # type: ignore[has-type]
 matvec_p.batch(_batching.matvec)
 
 
@@ -176,7 +191,7 @@ def dot(x: Array, y: Array, /) -> Array:
 @torch_names
 def outer(x: Array, y: Array, /) -> Array:
     """x_i y_j for two vectors (flattened if they are none)."""
-    return mul_p(manipulation.reshape(x, (-1, 1)), manipulation.reshape(y, (1, -1)))
+    return outer_p(manipulation.ravel(x), manipulation.ravel(y))
 
 
 # ---- tensordot -------------------------------------------------------------------------------------------------------

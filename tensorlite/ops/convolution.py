@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from tensorlite import _dtypes
@@ -49,18 +50,23 @@ def _pairs(name: str, padding: Any, window: Shape, stride: Shape, dilation: Shap
     return tuple([(p, p) for p in sizes(name, "padding", padding, len(window), 0)])
 
 
-def _shapes(name: str, input: Array, weight: Array, bias: Array | None, axes: int, groups: int, turned: bool) -> bool:
-    """Whether the input has a batch axis; an error if the shapes do not go together."""
+def _batched(name: str, input: Array, weight: Array, bias: Array | None, axes: int, groups: int, turned: bool) -> bool:
+    """Whether the input has a batch axis; an error if the arrays do not go together."""
     for what, a in (("input", input), ("weight", weight), ("bias", bias)):
         if a is not None and not hasattr(a, "shape"):
             raise DTypeError(f"{name}: {what} is a {type(a).__name__}; expected a tensor or an array: wrap it with "
                              "tensorlite.asarray")
         if a is not None and _dtypes.kind(a.dtype) not in "fc":
             raise DTypeError(f"{name}: {what} has dtype {a.dtype}; expected a floating-point one: convert it with .to(...)")
-    x, w = tuple(input.shape), tuple(weight.shape)
-    letters = "(C_in, C_out / groups" if turned else "(C_out, C_in / groups"
+    return _shapes(name, tuple(input.shape), tuple(weight.shape), None if bias is None else tuple(bias.shape), axes, groups, turned)
+
+
+@lru_cache(maxsize=1024)
+def _shapes(name: str, x: Shape, w: Shape, b: Shape | None, axes: int, groups: int, turned: bool) -> bool:
+    """The same of their shapes."""
     if len(w) != axes + 2:
-        raise ShapeError(f"{name}: weight has shape {w}; expected {axes + 2} axes, {letters}, *kernel)")
+        raise ShapeError(f"{name}: weight has shape {w}; expected {axes + 2} axes, "
+                         f"{'(C_in, C_out / groups' if turned else '(C_out, C_in / groups'}, *kernel)")
     if len(x) not in (axes + 1, axes + 2):
         raise ShapeError(f"{name}: input has shape {x}; expected {axes + 2} axes, (N, C, *size), or {axes + 1}, (C, *size): "
                          f"{'reshape it' if len(x) > axes + 2 else 'add an axis for the channels with unsqueeze(0)'}")
@@ -80,9 +86,8 @@ def _shapes(name: str, input: Array, weight: Array, bias: Array | None, axes: in
                          f"give weight the shape {(c, *w[1:]) if turned else (w[0], c // groups, *w[2:])}, or the input "
                          f"{expected} channels")
     out = w[1] * groups if turned else w[0]
-    if bias is not None and tuple(bias.shape) != (out,):
-        raise ShapeError(f"{name}: bias has shape {tuple(bias.shape)}, and weight of shape {w} makes {out} channels; expected "
-                         f"({out},)")
+    if b is not None and b != (out,):
+        raise ShapeError(f"{name}: bias has shape {b}, and weight of shape {w} makes {out} channels; expected ({out},)")
     return len(x) == axes + 2
 
 
@@ -90,11 +95,19 @@ def _shapes(name: str, input: Array, weight: Array, bias: Array | None, axes: in
 
 def _conv(name: str, axes: int, input: Array, weight: Array, bias: Array | None, stride: Any, padding: Any, dilation: Any,
           groups: int) -> Array:
-    batch = _shapes(name, input, weight, bias, axes, groups, False)
-    window = tuple(weight.shape[2:])
-    stride, dilation = sizes(name, "stride", stride, axes), sizes(name, "dilation", dilation, axes)
+    batch = _batched(name, input, weight, bias, axes, groups, False)
+    stride, padding, dilation = (tuple(v) if isinstance(v, list) else v for v in (stride, padding, dilation))
+    options = _options(name, tuple(input.shape[-axes:]), tuple(weight.shape[2:]), stride, padding, dilation)
+    x = input if batch else manipulation.expand_dims(input, 0)
+    out = conv_p(x, weight, bias, **options, groups=int(groups))
+    return out if batch else manipulation.squeeze(out, 0)
+
+
+@lru_cache(maxsize=1024)
+def _options(name: str, size: Shape, window: Shape, stride: Any, padding: Any, dilation: Any) -> dict[str, Any]:
+    """The operation's options, one number for each axis."""
+    stride, dilation = sizes(name, "stride", stride, len(size)), sizes(name, "dilation", dilation, len(size))
     pairs = _pairs(name, padding, window, stride, dilation)
-    size = tuple(input.shape[-axes:])
     for n, k, s, pair, d in zip(size, window, stride, pairs, dilation):
         if k < 1 or out_size(n, k, s, pair, d) < 1:
             reach = tuple([(k - 1) * d + 1 for k, d in zip(window, dilation)])
@@ -103,9 +116,7 @@ def _conv(name: str, axes: int, input: Array, weight: Array, bias: Array | None,
             whole = "" if padded == size else f" ({_by(padded)} with its padding)"
             raise ShapeError(f"{name}: the kernel, {_by(window)}{spread}, is larger than the input, {_by(size)}{whole}; use a "
                              "smaller kernel, more padding or a larger input")
-    x = input if batch else manipulation.expand_dims(input, 0)
-    out = conv_p(x, weight, bias, stride=stride, padding=pairs, dilation=dilation, groups=int(groups))
-    return out if batch else manipulation.squeeze(out, 0)
+    return {"stride": stride, "padding": pairs, "dilation": dilation}
 
 
 def _by(shape: Shape) -> str:
@@ -155,7 +166,7 @@ def conv3d(input: Array, weight: Array, bias: Array | None = None, stride: Sizes
 
 def _conv_transpose(name: str, axes: int, input: Array, weight: Array, bias: Array | None, stride: Any, padding: Any,
                     output_padding: Any, groups: int, dilation: Any) -> Array:
-    batch = _shapes(name, input, weight, bias, axes, groups, True)
+    batch = _batched(name, input, weight, bias, axes, groups, True)
     window = tuple(weight.shape[2:])
     stride, dilation = sizes(name, "stride", stride, axes), sizes(name, "dilation", dilation, axes)
     padding, more = sizes(name, "padding", padding, axes, 0), sizes(name, "output_padding", output_padding, axes, 0)

@@ -32,11 +32,11 @@ def _grid(size: int, count: int, mode: str, align: bool, scale: float | None, an
     i = np.arange(count)
     ratio = size / count if scale is None else scale
     if mode.startswith("nearest"):   # in float32, as PyTorch, with which the choice is to agree
-        at = (i + np.float32(0.5 if mode == "nearest-exact" else 0)) * np.float32(ratio)
+        at = (i.astype(np.float32) + np.float32(0.5 if mode == "nearest-exact" else 0)) * np.float32(ratio)
         return weighted(size, np.minimum(np.floor(at).astype(np.int64), size - 1)[:, None], np.ones((count, 1)))
-    if antialias:
-        return _smooth(size, count, 2.0 if mode == "bicubic" else 1.0, (size - 1) / (count - 1) if align and count > 1 else ratio)
     between = (size - 1) / (count - 1) if count > 1 else 0.0
+    if antialias:
+        return _smooth(size, count, 2.0 if mode == "bicubic" else 1.0, between if align else ratio)
     at = i * between if align else (i + 0.5) * ratio - 0.5
     if mode == "bicubic":
         first = np.floor(at).astype(np.int64)

@@ -54,8 +54,8 @@ def test_row_52_size_accuracy_time_and_memory(tmp_path: Path, monkeypatch: pytes
     if not real_cifar10():
         monkeypatch.setenv("TENSORLITE_DATA", str(classes_of_stripes(tmp_path / "data")))
     out = tmp_path / "sweep"
-    assert main(["sweep", "--models", ",".join(SWEPT), "--data", "cifar10", "--train-samples", "32", "--test-samples", "32",
-                 "--epochs", "1", "--batch-size", "16", "--val-split", "0", "--out", str(out), "--quiet"]) == 0
+    assert main(["sweep", "--models", ",".join(SWEPT), "--data", "cifar10", "--train-samples", "16", "--test-samples", "16",
+                 "--epochs", "1", "--batch-size", "8", "--val-split", "0", "--out", str(out), "--quiet"]) == 0
     rows = {row["model"]: row for row in json.loads((out / "sweep.json").read_text())["rows"]}
     assert list(rows) == list(SWEPT)
     parameters = {name: rows[name]["parameters"] / 1e6 for name in rows}
@@ -104,5 +104,7 @@ def test_row_54_loss_landscape(trained: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif("TENSORLITE_DATA" not in os.environ, reason="needs MNIST in the folder that TENSORLITE_DATA names")
-def test_99_percent_of_mnist_within_three_passes(example: Any) -> None:
+def test_99_percent_of_mnist_within_three_passes(example: Any, request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("markexpr") != "slow":
+        pytest.skip("takes minutes; ask for it with -m slow")
     assert example("mnist_cnn")["main"](False, "cpu") >= 0.99
