@@ -2,8 +2,8 @@
 
 The GNU C library hands memory at the end of its heap back to the system as soon as there is more than about twice the largest
 block freed so far, and the next array waits for every page of it to be mapped and cleared again: some 0.4 ms a megabyte, more
-than most operations take. A training loop frees and asks for the same blocks at every step. With thresholds that let up to 1 GiB stay, a step
-of an MLP 784-512-512-10 with 128 rows takes 2.2 ms instead of 10.6 (PyTorch in the same process 3.3 instead of 7.9).
+than most operations take. A training loop frees and asks for the same blocks at every step. With thresholds that let up to 1 GiB
+stay, a step of an MLP 784-512-512-10 with 128 rows takes 2.2 ms instead of 10.6 (PyTorch in the same process 3.3 instead of 7.9).
 
 It concerns the whole process. Whoever has set ``MALLOC_...`` or ``GLIBC_TUNABLES`` variables has decided otherwise, and
 ``TENSORLITE_MALLOC=system`` leaves everything as it is.

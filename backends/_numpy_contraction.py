@@ -148,7 +148,8 @@ def scale_rows(g: Any, grad: Any) -> Any:
 
 
 IMPLEMENTATIONS: dict[str, Any] = {
-    "matmul": matmul, "matvec": matvec, "outer": outer, "linear": linear, "linear_backward": linear_backward, "linear_relu": linear_relu,
+    "matmul": matmul, "matvec": matvec, "outer": outer,
+    "linear": linear, "linear_backward": linear_backward, "linear_relu": linear_relu,
     "linear_relu_backward": linear_relu_backward, "einsum": einsum, "sum_to": sum_to, "ones_like": ones_like,
     "softmax_cross_entropy": softmax_cross_entropy, "cross_entropy_loss": cross_entropy_loss, "scale_rows": scale_rows,
 }

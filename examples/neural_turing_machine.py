@@ -1,4 +1,4 @@
-"""A neural Turing machine (Graves et al. 2014) learns to copy sequences by a memory that it addresses by content and by shifts."""
+"""A neural Turing machine (Graves et al. 2014) learns to copy sequences by a memory addressed by content and by shifts."""
 from __future__ import annotations
 
 import sys

@@ -22,8 +22,9 @@ def children(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]] | None:
 def _like(tree: dict[Any, Any], values: dict[Any, Any]) -> Any:
     """A dict of the same class, in the same order."""
     ordered = {k: values[k] for k in tree}
+    kind: Any = type(tree)
     factory = getattr(tree, "default_factory", None)
-    return type(tree)(factory, ordered) if factory is not None else type(tree)(ordered)
+    return kind(factory, ordered) if factory is not None else kind(ordered)
 
 
 _CONTAINERS = (tuple, list, dict)

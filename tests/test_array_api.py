@@ -9,7 +9,7 @@ Deliberate deviations, each tested at the end of this file:
 - Creation functions also take their shape as several arguments, and PyTorch's argument names.
 - Devices are strings, dtypes NumPy's dtype objects: any backend's tensors have the same ones.
 - ``unique_values`` is sorted; ``take`` raises for indices out of range, which the standard leaves open.
-- ``eigh`` and ``cholesky`` take (x + x^H) / 2 for what is not Hermitian; ``fft`` is not there: both are the standard's optional extensions.
+- ``eigh`` and ``cholesky`` take (x + x^H) / 2 for what is not Hermitian.
 - Tensors that require a gradient refuse ``__dlpack__``: the consumer would lose it (PyTorch's rule).
 """
 from __future__ import annotations

@@ -12,6 +12,6 @@ def outer(xp: Any, x: Any, y: Any) -> Any:
     Raises ``ValueError`` if they differ.
     """
     if tuple(x.shape[:-1]) != tuple(y.shape[:-1]):
-        raise ValueError(f"outer: x has shape {tuple(x.shape)} and y has shape {tuple(y.shape)}; expected the same axes before the "
-                         "last")
+        raise ValueError(f"outer: x has shape {tuple(x.shape)} and y has shape {tuple(y.shape)}; expected the same axes before "
+                         "the last")
     return xp.multiply(xp.expand_dims(x, axis=-1), xp.expand_dims(y, axis=-2))

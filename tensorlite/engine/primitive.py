@@ -228,7 +228,8 @@ class Primitive:
 
     def _general(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Any level, mixed backends, plain numbers: the same work as the everyday path, with nothing assumed."""
-        level, top = 0, None
+        level: int = 0
+        top: Any = None
         for a in args:
             if isinstance(a, Value) and a.level > level:
                 level, top = a.level, a
@@ -269,7 +270,7 @@ class Primitive:
             except Exception as error:
                 self._explain(error, values, options)
             if out.__class__ is not lead:
-                out = self._arrays((out,), lead)[0]   # type: ignore[arg-type]
+                out = self._arrays((out,), lead)[0]
         if self.outputs != 1:
             return self._several(tuple(out), args, values, mask, options, level, state)
         tensor = new_tensor(Provided.inner)

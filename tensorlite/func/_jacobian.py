@@ -107,8 +107,8 @@ def _check(name: str, what: str, values: list[Any], holomorphic: bool) -> None:
         if (_dtypes.kind(x.dtype) == "c") != holomorphic:
             raise DTypeError(f"{name}: {what} is {'real' if holomorphic else 'complex'} ({x.dtype}); " + (
                 "holomorphic=True is for complex functions of complex arguments" if holomorphic else
-                "pass holomorphic=True if the function is holomorphic, else differentiate its real and imaginary parts by the real "
-                "and imaginary parts of the argument"))
+                "pass holomorphic=True if the function is holomorphic, else differentiate its real and imaginary parts by the "
+                "real and imaginary parts of the argument"))
 
 
 def jacrev(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, holomorphic: bool = False,

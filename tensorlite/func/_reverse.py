@@ -46,8 +46,8 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
     """A function that returns f's value and its gradient with respect to the arguments ``argnums``, in their shapes.
 
     ``f`` returns a scalar, or with ``has_aux`` a pair of a scalar and anything else; then the value is that pair. A complex
-    scalar needs ``holomorphic=True`` and complex inputs. Errors: ``GradError`` if the result is no scalar, ``DTypeError`` for integer
-    inputs.
+    scalar needs ``holomorphic=True`` and complex inputs. Errors: ``GradError`` if the result is no scalar, ``DTypeError`` for
+    integer inputs.
 
     >>> import tensorlite as tl
     >>> tl.func.value_and_grad(lambda x: (x ** 2).sum())(tl.tensor([1.0, 2.0]))
@@ -83,7 +83,8 @@ def _own(g: Any) -> Any:
 
 def _check_scalar(out: Any, leaves: list[Any], holomorphic: bool) -> None:
     if out.numel() != 1:
-        raise GradError(f"grad: the function returned shape {tuple(out.shape)}; expected a scalar: reduce it, or use vjp or jacrev")
+        raise GradError(f"grad: the function returned shape {tuple(out.shape)}; expected a scalar: reduce it, or use vjp or "
+                        "jacrev")
     kind = _dtypes.kind(out.dtype)
     if kind not in "fc":
         raise DTypeError(f"grad: the function returned {out.dtype}, which has no derivative; expected a floating scalar")

@@ -71,7 +71,7 @@ def _check_matvec(x: Any, y: Any, tx: bool = False) -> None:
 
 matvec_p: Primitive = primitive("matvec", lambda xp, x, y, *, tx=False: xp.matmul(xp.matrix_transpose(x) if tx else x, y),
                                 linear_in="x y", check=_check_matvec)
-matvec_p.vjp(x=lambda g, y, tx: outer_p(y, g) if tx else outer_p(g, y), y=lambda g, x, tx: matvec_p(x, g, tx=not tx))   # type: ignore[has-type]
+matvec_p.vjp(x=lambda g, y, tx: outer_p(y, g) if tx else outer_p(g, y), y=lambda g, x, tx: matvec_p(x, g, tx=not tx))
 matvec_p.batch(_batching.matvec)
 
 
