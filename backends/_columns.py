@@ -65,7 +65,7 @@ class Columns:
         n, o, out = g.shape[0], g.shape[1], g.shape[2:]
         rows = x.shape[1] // groups * prod(window)
         g = g.reshape(n, groups, o // groups, prod(out))
-        total = None
+        total: Any = None
         for some in self._some(n, groups * rows * prod(out) * x.itemsize):
             part = self.matmul(g[some], self._windows(x[some], groups, window, out, stride, padding, dilation), ty=True)
             part = part.sum(axis=0, dtype="float32" if x.itemsize == 2 else None)

@@ -6,7 +6,7 @@ import importlib
 
 from . import _measure
 
-CASES = ("overhead", "mlp", "loss", "epoch", "imports", "transforms")
+CASES = ("overhead", "mlp", "cnn", "loss", "epoch", "imports", "transforms")
 ALONE = ("kernels", "steps")   # with reports of their own
 
 

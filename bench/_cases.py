@@ -304,6 +304,27 @@ IMAGES: tuple[Sizes, Sizes] = ([(16, 16, 14, 14), (64, 32, 28, 28), (64, 64, 32,
                                [(128, 64, 8, 8), (128, 64, 32, 32), (256, 256, 32, 32)])
 
 
+# images, channels in and out, height and width, of 3 x 3 weights
+LAYERS: tuple[Sizes, Sizes] = ([(32, 16, 16, 32), (32, 64, 64, 8), (64, 32, 64, 28)],
+                               [(128, 64, 64, 32), (128, 512, 512, 4), (256, 256, 256, 32)])
+SQUARE: dict[str, Any] = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
+
+
+@cases("conv", *LAYERS)
+def _(m: Maker, tag: str, n: int, c: int, o: int, h: int) -> Problem:
+    return Problem(m.normal(n, c, h, h), m.normal(o, c, 3, 3), m.normal(o), **SQUARE)
+
+
+@cases("conv_input_grad", *LAYERS)
+def _(m: Maker, tag: str, n: int, c: int, o: int, h: int) -> Problem:
+    return Problem(m.normal(n, o, h, h), m.normal(o, c, 3, 3), size=(h, h), **SQUARE)
+
+
+@cases("conv_weight_grad", *LAYERS)
+def _(m: Maker, tag: str, n: int, c: int, o: int, h: int) -> Problem:
+    return Problem(m.normal(n, o, h, h), m.normal(n, c, h, h), window=(3, 3), **SQUARE)
+
+
 @cases("channel_normalize", *IMAGES)
 def _(m: Maker, tag: str, n: int, c: int, h: int, w: int) -> Problem:
     return Problem(m.normal(n, c, h, w), m.normal(c), m.normal(c), eps=1e-5)

@@ -209,6 +209,23 @@ def _(torch: Any, wrap: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, eps: f
         g, x, x.shape[1:], mean, scale, w, w, [True, True, True])), g, x, w, mean, scale)
 
 
+@peer("conv")
+def _(torch: Any, wrap: Any, x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    return partial(wrap(lambda x, w, b: torch.nn.functional.conv2d(x, w, b, stride, padding[0], dilation)), x, w, b)
+
+
+@peer("conv_input_grad")
+def _(torch: Any, wrap: Any, g: Any, w: Any, size: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    return partial(wrap(lambda g, w: torch.nn.grad.conv2d_input((g.shape[0], w.shape[1], *size), w, g, stride, padding[0],
+                                                                dilation)), g, w)
+
+
+@peer("conv_weight_grad")
+def _(torch: Any, wrap: Any, g: Any, x: Any, window: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    return partial(wrap(lambda g, x: torch.nn.grad.conv2d_weight(x, (g.shape[1], x.shape[1], *window), g, stride, padding[0],
+                                                                 dilation)), g, x)
+
+
 @peer("channel_normalize")
 def _(torch: Any, wrap: Any, x: Any, w: Any, b: Any, eps: float) -> Any:
     return partial(wrap(lambda x, w, b: torch.nn.functional.batch_norm(x, None, None, w, b, True, 0.1, eps)), x, w, b)

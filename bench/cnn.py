@@ -25,7 +25,7 @@ def resnet20(library: Any) -> Any:
     """The residual network of 20 layers for small images, with strided 1 x 1 shortcuts (He et al. 2016, section 4.2)."""
     nn = library.nn
 
-    class Block(nn.Module):   # type: ignore[name-defined, misc]
+    class Block(nn.Module):   # type: ignore[name-defined]
         def __init__(self, c_in: int, c: int, stride: int) -> None:
             super().__init__()
             self.conv1, self.bn1 = nn.Conv2d(c_in, c, 3, stride, 1, bias=False), nn.BatchNorm2d(c)
@@ -47,9 +47,9 @@ def step(library: Any, name: str, shape: tuple[int, ...]) -> Callable[[], Any]:
     rng = np.random.default_rng(0)
     model = {"cnn": cnn, "resnet20": resnet20}[name](library)
     with library.no_grad():
-        for p in model.parameters():
-            if p.ndim > 1:
-                bound = 1 / np.sqrt(np.prod(p.shape[1:]))
+        for parameter, p in model.named_parameters():
+            bound = 1 / np.sqrt(np.prod(p.shape[1:])) if p.ndim > 1 else 0.0
+            if p.ndim > 1 or parameter.endswith("bias"):
                 p.copy_(library.tensor(rng.uniform(-bound, bound, tuple(p.shape)).astype(np.float32)))
     optimizer = library.optim.SGD(model.parameters(), lr=1e-2, momentum=0.9)
     inputs = library.tensor(rng.standard_normal(shape).astype(np.float32))

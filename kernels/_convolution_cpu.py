@@ -294,8 +294,8 @@ def arranged(plan: Plan, w: Any, turned: bool) -> Any:
     out = np.empty(groups * columns * plan.taps.size * inputs, w.dtype)
     widest = widest_of(plan)
     blocks = groups * -(-columns // (widest * unit_of(w.dtype)))
-    run(_arrange, blocks, max(1, COPIED * blocks // out.size), w.reshape(-1), turned and not plan.sizes.diagonal, inputs, outputs, columns, widest,
-        plan.taps, out)
+    run(_arrange, blocks, max(1, COPIED * blocks // out.size), w.reshape(-1), turned and not plan.sizes.diagonal, inputs,
+        outputs, columns, widest, plan.taps, out)
     return out
 
 

@@ -66,7 +66,8 @@ class Plan(NamedTuple):
     """``numbers``: what compiled code reads by position (see ``_convolution_cpu``). Of the phases, one after the other:
     ``phases`` (first tap, taps, first entry of the pixel tables, pixels of a row of q, row remainder), ``taps`` (a weight's
     position in the window, by phase), ``seen`` (where what a weight meets lies from a pixel's window on), ``pixels`` and
-    ``places`` (where a pixel's window begins, and its place among the outputs), ``cells`` (where an input lies in scratch memory)."""
+    ``places`` (where a pixel's window begins, and its place among the outputs), ``cells`` (where an input lies in scratch
+    memory)."""
 
     numbers: Any
     phases: Any
@@ -108,7 +109,9 @@ def plan(axes: tuple[Axis, Axis, Axis], window: tuple[int, int, int], batch: int
         whole = ((deep - 1) * first.step + span) * line + deep * first.leap * across * held
         images = max(1, min(batch, BAND // (whole * itemsize), batch * groups // TASKS))
     high = (rows - 1) * first.step + span                # input rows of a band
-    taps, seen, pixels, places, phases = [], [], [], [], []
+    taps: list[int] = []
+    seen: list[int] = []
+    pixels, places, phases = [], [], []
     entries = 0
     strides = (line, extents[1] * slot, slot)
     for f in product(*[range(a.leap) for a in axes]):

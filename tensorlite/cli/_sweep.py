@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +140,14 @@ def plot(rows: list[Row], path: Path) -> None:
     for k, (name, label) in enumerate((("parameters", "parameters"), ("macs", "multiply-adds an image"),
                                        ("seconds_per_epoch", "seconds per epoch"), ("step_bytes", "bytes of a training step"))):
         axes = figure.add_subplot(1, 4, k + 1, sharey=axes)
-        for row in rows:
-            at = (row[name], 100 * row["test_accuracy"])
-            axes.scatter(*at, s=30)
-            axes.annotate(row["model"], at, xytext=(4, 4), textcoords="offset points", fontsize=8)
-        axes.set(xlabel=label, xscale="log", ylabel="test accuracy, %" if not k else "")
+        values = [max(row[name], 1e-9) for row in rows]
+        for j, (row, x) in enumerate(zip(rows, values)):
+            axes.scatter(x, 100 * row["test_accuracy"], s=45, color=f"C{j % 10}", marker="osD^v<>PX*"[j % 10],
+                         label=None if k else row["model"])
+        axes.set(xlabel=label, xscale="log", ylabel="" if k else "test accuracy, %",
+                 xlim=(10 ** floor(log10(min(values))), 10 ** ceil(log10(max(values)) + 1e-9)))
         axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper")
     _figure.write(figure, path)
 
 

@@ -40,7 +40,7 @@ class ArrayDataset(Protocol):
 
     ``take(indices)`` gathers raw arrays, one axis-0 gather each; ``finish(arrays)`` is what comes after augmentation (such as the
     step from uint8 to normalised floats). It may have two more: ``batch(indices)``, which is ``finish(take(indices))`` at once,
-    and ``augmented(indices, transforms, keys)``, the same with transforms before ``finish``, or None where it cannot do that at once.
+    and ``augmented(indices, transforms, keys)``, the same with transforms before ``finish``, or None where it cannot.
     """
 
     def __len__(self) -> int: ...

@@ -58,7 +58,8 @@ def _batched(name: str, input: Array, weight: Array, bias: Array | None, axes: i
                              "tensorlite.asarray")
         if a is not None and _dtypes.kind(a.dtype) not in "fc":
             raise DTypeError(f"{name}: {what} has dtype {a.dtype}; expected a floating-point one: convert it with .to(...)")
-    return _shapes(name, tuple(input.shape), tuple(weight.shape), None if bias is None else tuple(bias.shape), axes, groups, turned)
+    shapes = [None if a is None else tuple(a.shape) for a in (input, weight, bias)]
+    return _shapes(name, *shapes, axes, groups, turned)
 
 
 @lru_cache(maxsize=1024)
