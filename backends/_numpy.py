@@ -18,9 +18,11 @@ from tensorlite.backends import (
     _numpy_searching,
 )
 from tensorlite.backends._base import OWN_REFERENCES, Backend
+from tensorlite.backends._blas_waits import wait_shortly
 from tensorlite.backends._host_memory import keep_freed
 
 keep_freed()
+wait_shortly()
 
 
 _units: dict[Any, Any] = {}   # a one of each dtype

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorlite.kernels import Cost, Kernel, load
+from tensorlite.kernels import Cost, Kernel, _windows, load
 
 from ._device import Cpu, Cuda, _dtype
 
@@ -334,6 +334,27 @@ def _(m: Maker, tag: str, n: int, c: int, h: int, w: int) -> Problem:
 def _(m: Maker, tag: str, n: int, c: int, h: int, w: int) -> Problem:
     g, x = m.normal(n, c, h, w), m.normal(n, c, h, w)
     return Problem(g, x, m.normal(c), *m.moments(x, (0, 2, 3)), eps=1e-5)
+
+
+def _halves(h: int, w: int) -> tuple[Any, ...]:
+    """Windows of 2 x 2, side by side."""
+    return tuple([_windows.sliding(n, 2, 2, 0, 1, False) for n in (h, w)])
+
+
+@cases("max_pool", *IMAGES)
+def _(m: Maker, tag: str, n: int, c: int, h: int, w: int) -> Problem:
+    return Problem(m.normal(n, c, h, w), windows=_halves(h, w))
+
+
+@cases("max_pool_grad", *IMAGES)
+def _(m: Maker, tag: str, n: int, c: int, h: int, w: int) -> Problem:
+    out, index = load("max_pool").reference(m.device.xp, m.normal(n, c, h, w), windows=_halves(h, w))
+    return Problem(out, index, windows=_halves(h, w))
+
+
+@cases("resample", *IMAGES)
+def _(m: Maker, tag: str, n: int, c: int, h: int, w: int) -> Problem:
+    return Problem(m.normal(n, c, h, w), taps=tuple([_windows.mean(one, True, None) for one in _halves(h, w)]))
 
 
 # ---- rows at indices --------------------------------------------------------------------------------------------------------

@@ -238,6 +238,23 @@ def _(torch: Any, wrap: Any, g: Any, x: Any, w: Any, mean: Any, var: Any, eps: f
         g, x, w, None, None, mean, scale, True, eps, [True, True, True])), g, x, w, mean, scale)
 
 
+@peer("max_pool")
+def _(torch: Any, wrap: Any, x: Any, windows: Any) -> Any:
+    return partial(wrap(lambda x: torch.nn.functional.max_pool2d(x, 2, return_indices=True)), x)
+
+
+@peer("max_pool_grad")
+def _(torch: Any, wrap: Any, g: Any, index: Any, windows: Any) -> Any:
+    x, index = g.new_empty((*g.shape[:2], *(w.size for w in windows))), index.long()
+    return partial(wrap(lambda g, x, index: torch.ops.aten.max_pool2d_with_indices_backward(
+        g, x, [2, 2], [2, 2], [0, 0], [1, 1], False, index)), g, x, index)
+
+
+@peer("resample")
+def _(torch: Any, wrap: Any, x: Any, taps: Any) -> Any:
+    return partial(wrap(lambda x: torch.nn.functional.avg_pool2d(x, 2)), x)
+
+
 @peer("check_indices")
 def _(torch: Any, wrap: Any, indices: Any, low: int, high: int) -> Any:
     run = wrap(lambda indices: torch.aminmax(indices))

@@ -144,7 +144,7 @@ def _sweep(low: Any, high: Any, numbers: Any, phases: Any, seen: Any, pixels: An
     if diagonal:
         outputs = inputs
     total = seen.size
-    scratch = np.empty(images * tall * line + unit, dst.dtype)
+    scratch = np.zeros(images * tall * line + unit, dst.dtype) if diagonal else np.empty(images * tall * line + unit, dst.dtype)
     result = np.empty((images * rows * leap * across + spare) * columns, dst.dtype)
     nowhere = np.zeros(unit, np.int64)
     for task in range(low, high):
@@ -197,7 +197,7 @@ def _reduce(low: Any, high: Any, numbers: Any, seen: Any, pixels: Any, cells: An
     total, blocks = seen.size, -(-batch // images)
     tiles = -(-columns // (widest * unit))
     scratch = np.empty(images * tall * line + unit, g.dtype)
-    cotangents = np.empty((images * rows * across + unit) * widest * unit, g.dtype)
+    cotangents = np.zeros((images * rows * across + unit) * widest * unit, g.dtype)   # subnormal rubbish would slow products down
     a, d = np.zeros(total + height, np.int64), np.empty(total + height, np.int64)
     a[:total] = seen
     dense = np.empty(rows * across, np.int64)

@@ -15,7 +15,7 @@ from typing import Any
 
 from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import float32, types
-from numba.core import cgutils
+from numba.core import cgutils, config
 
 from ._math import intrinsic
 
@@ -26,6 +26,9 @@ INT, LANE = ir.IntType(64), ir.IntType(32)
 
 @cache
 def _wide() -> bool:
+    asked = getattr(config, "CPU_FEATURES", None)   # what Numba was told to compile for
+    if asked is not None:
+        return "+avx512f" in asked
     try:
         return bool(binding.get_host_cpu_features().get("avx512f"))
     except RuntimeError:   # llvmlite does not know this system's CPUs

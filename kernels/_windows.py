@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 __all__ = ["Taps", "Windows", "adaptive", "back", "channels_last", "identity", "laid_out", "mean", "outputs", "same_layout",
-           "sliding", "uploaded", "weighted"]
+           "sliding", "three", "uploaded", "weighted"]
 
 
 class Windows:
@@ -19,6 +19,7 @@ class Windows:
     def __init__(self, size: int, starts: Any, lengths: Any, step: int, regular: tuple[int, int, int] | None) -> None:
         self.size, self.count, self.step, self.regular = size, len(starts), step, regular
         self.starts, self.lengths = np.asarray(starts, np.int64), np.asarray(lengths, np.int64)
+        self.longest, self.shortest = int(self.lengths.max(initial=1)), int(self.lengths.min(initial=1 << 40))
         self._kept: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
@@ -27,7 +28,7 @@ class Windows:
     @cached_property
     def members(self) -> Any:
         """(count, longest) indices; a window that is shorter repeats its last."""
-        j = np.arange(self.lengths.max(initial=1))
+        j = np.arange(self.longest)
         return self.starts[:, None] + np.minimum(j, self.lengths[:, None] - 1) * self.step
 
     @cached_property
@@ -114,6 +115,11 @@ def adaptive(size: int, count: int) -> Windows:
     i = np.arange(count)
     starts = i * size // max(count, 1)
     return Windows(size, starts, -(-(i + 1) * size // max(count, 1)) - starts, 1, None)
+
+
+def three(windows: tuple[Any, ...]) -> tuple[Any, ...]:
+    """With axes of length 1 in front, so that there are three."""
+    return (*[adaptive(1, 1)] * (3 - len(windows)), *windows)
 
 
 # ---- taps ----------------------------------------------------------------------------------------------------------------

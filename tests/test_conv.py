@@ -2,6 +2,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -199,6 +204,28 @@ def test_the_same_bits_whatever_the_threads(monkeypatch: pytest.MonkeyPatch) -> 
         found.append([out.detach().numpy(), *(g.numpy() for g in tl.autograd.grad((out * out).sum(), leaves))])
     for one, other in zip(*found):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names features of x86")
+def test_narrow_vectors(tmp_path: Path) -> None:
+    """The kernels as they are compiled for a CPU with 16 vector registers of 32 bytes."""
+    code = """
+import numpy as np
+from tensorlite.kernels import _tiles, load
+assert _tiles.WIDEST == 1
+x, w = (np.random.default_rng(0).standard_normal(s, "float32") for s in ((3, 20, 17, 9), (40, 20, 3, 3)))
+how = {"stride": (2, 1), "padding": ((1, 1), (0, 2)), "dilation": (1, 1)}
+out = load("conv").cpu(x, w, None, **how)
+for name, arrays, more in (("conv", (x, w, None), {}), ("conv_input_grad", (out, w), {"size": (17, 9)}),
+                           ("conv_weight_grad", (out, x), {"window": (3, 3)})):
+    kernel = load(name)
+    true = kernel.reference(np, *arrays, **more, **how)
+    assert np.abs(kernel.cpu(*arrays, **more, **how) - true).max() < 1e-4 * np.abs(true).max(), name
+"""
+    how = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+sse4.2,+sse4.1,+ssse3,+sse3,+popcnt,+bmi,+bmi2",
+           "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **how}, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
 
 
 def test_cost_is_that_of_the_shapes() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .._math import jit
 from .._parallel import run
-from .._windows import adaptive, back, laid_out
+from .._windows import back, laid_out, three
 from .reference import max_pool as reference
 
 __all__ = ["max_pool"]
@@ -131,16 +131,16 @@ def max_pool(x: Any, *, windows: tuple[Any, ...]) -> Any:
     out, index = np.empty(shape, x.dtype), np.empty(shape, np.int32)
     if out.size:
         missing = 3 - axes
-        d, h, w = (*[adaptive(1, 1)] * missing, *windows)
+        d, h, w = three(windows)
         sizes, counts = (*[1] * missing, *sizes), (*[1] * missing, *counts)
         axes_of = d.starts, d.lengths, d.step, h.starts, h.lengths, h.step
         rows = outer * d.count * h.count
-        grain = max(1, GRAIN * rows // (out.size * int(d.lengths.max() * h.lengths.max() * w.lengths.max())))
+        grain = max(1, GRAIN * rows // (out.size * d.longest * h.longest * w.longest))
         if w.regular is None or last:
             run(_channels, rows, grain, data.reshape(outer, *sizes, inner), *axes_of, w.starts, w.lengths, w.step,
                 out.reshape(outer, *counts, inner), index.reshape(outer, *counts, inner))
         elif d.size == 1 and h.regular == w.regular == (2, 2, 0) and h.step == w.step == 1 and (
-                h.lengths.min() == w.lengths.min() == 2):
+                h.shortest == w.shortest == 2):
             run(_halves, rows, grain, data.reshape(outer, *sizes[1:]), out.reshape(outer, *counts[1:]),
                 index.reshape(outer, *counts[1:]))
         else:

@@ -7,17 +7,12 @@ from typing import Any
 import numpy as np
 
 from .._cuda import Runtime, Source, suffix
-from .._windows import adaptive, back, laid_out, uploaded
+from .._windows import back, laid_out, three, uploaded
 from .reference import max_pool as reference
 
-__all__ = ["SOURCE", "max_pool", "three"]
+__all__ = ["SOURCE", "max_pool"]
 
 SOURCE = Source(__file__, "kernel.cu")
-
-
-def three(windows: tuple[Any, ...]) -> tuple[Any, ...]:
-    """With axes of length 1 in front, so that there are three."""
-    return (*[adaptive(1, 1)] * (3 - len(windows)), *windows)
 
 
 def max_pool(runtime: Runtime, x: Any, *, windows: tuple[Any, ...]) -> Any:

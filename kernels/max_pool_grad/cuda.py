@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._cuda import Runtime, Source, suffix
-from .._windows import back, laid_out, same_layout, uploaded
-from ..max_pool.cuda import three
+from .._windows import back, laid_out, same_layout, three, uploaded
 from .reference import max_pool_grad as reference
 
 __all__ = ["SOURCE", "max_pool_grad"]

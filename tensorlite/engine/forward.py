@@ -9,7 +9,7 @@ from typing import Any
 
 from tensorlite.engine import inplace, tape
 from tensorlite.engine.levels import ReverseLevel, leaf, pull
-from tensorlite.engine.value import Provided, Value
+from tensorlite.engine.value import Provided, Value, raw
 from tensorlite.errors import NotDifferentiableError
 
 __all__ = ["Program", "Slot", "dual", "later", "push", "through"]
@@ -243,9 +243,13 @@ class Program:
     def __init__(self) -> None:
         self.count = 0
         self.steps: list[tuple[Push, list[int | None], list[int]]] = []
+        self.kept: list[tuple[Any, list[Any], int]] = []   # (operation, arrays its step keeps, when)
 
     def run(self, inputs: dict[int, Any], outputs: list[int]) -> list[Any]:
         """The tangents in the slots ``outputs`` (None: zero), from those in ``inputs``; each is dropped after its last use."""
+        for op, arrays, number in self.kept:
+            if inplace.latest > number:
+                inplace.check_arrays(f"linearize: the linear part of {op.name}", arrays, number)
         wanted, steps = set(outputs), []
         for step in reversed(self.steps):
             if wanted.intersection(step[2]):
@@ -262,9 +266,26 @@ class Program:
         return [held.get(k) for k in outputs]
 
 
+def _kept(op: Any, values: list[Any], given: Sequence[bool], out: Any) -> list[Any]:
+    """The arrays that :func:`later` keeps."""
+    rules, everything = _rules(op, len(values)), [*values, *(out if isinstance(out, tuple) else (out,))]
+    kept: set[int] = set()
+    for rule in (rules,) if rules.__class__ is _Rule else [r for r, g in zip(rules, given) if g]:
+        if rule.kind == ITSELF:
+            kept.update(k for k in range(len(values)) if k != rule.position)
+        for p in rule.picks:
+            if p.__class__ is int:
+                kept.update([p] if p >= 0 else range(len(values), len(everything)))
+    return [raw(everything[k]) for k in sorted(kept) if hasattr(everything[k], "shape")]
+
+
 def _record(op: Any, values: list[Any], tangents: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:
     program = next(t.program for t in tangents if t is not None)
-    function = later(op, values, [t is not None for t in tangents], out, options)
+    given = [t is not None for t in tangents]
+    function = later(op, values, given, out, options)
+    arrays = _kept(op, values, given, out)
+    if arrays:
+        program.kept.append((op, arrays, tape.tick()))
     several = isinstance(out, tuple)
     slots = tuple([Slot(program) for _ in (out if several else (out,))])
     program.steps.append((function, [None if t is None else t.index for t in tangents], [s.index for s in slots]))

@@ -157,6 +157,15 @@ def check(node: Any, saved: tuple[Any, ...]) -> None:
             _stale(node, node.plan.keep[k], _from_outside(_memories.get(id(backends.backend_of(array).owner(array)))))
 
 
+def check_arrays(what: str, arrays: list[Any], number: int) -> None:
+    """Raise ``InplaceError`` if one of these arrays was changed after ``number``."""
+    for array in arrays:
+        memory = _memories.get(id(backends.backend_of(array).owner(array)))
+        if memory is not None and memory.changed > number:
+            raise InplaceError(f"{what} needs a value as it was, but that was changed in place by {memory.changed_by} at "
+                               f"{describe(memory.changed_at)}; change a copy (.clone()) instead, or linearize again")
+
+
 def _from_outside(memory: _Memory | None) -> str:
     if memory is None or memory.shared_at is None:
         return "changed through the array itself, which was passed to the operation without a copy"

@@ -5,6 +5,7 @@ for what it is.
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import count
 from types import TracebackType
 from typing import Any
@@ -15,7 +16,7 @@ from tensorlite.engine import tape
 from tensorlite.engine.value import Provided, Value, new, raw, wrap
 from tensorlite.errors import DTypeError, LeakError
 
-__all__ = ["OPEN", "Level", "ReverseLevel", "bare", "below", "check_open", "held", "leaf", "pull"]
+__all__ = ["OPEN", "Level", "ReverseLevel", "bare", "below", "check_open", "held", "leaf", "owned", "pull"]
 
 OPEN: set[int] = set()
 _number = count(1).__next__
@@ -88,6 +89,21 @@ def held(x: Any) -> Any:
 def below(x: Any, level: int) -> Any:
     """A result as the level below knows it, a tensor."""
     return held(x.value) if isinstance(x, Value) and x.level == level else x
+
+
+def owned(found: list[Any], given: Iterable[Any] = ()) -> list[Any]:
+    """``found``, which is emptied, as tensors; copies of what is held elsewhere too, by ``given`` or twice, so that changing one
+    in place changes nothing else."""
+    seen, out = {id(x) for x in given}, []
+    while found:
+        x = found.pop()
+        if isinstance(x, Value):
+            out.append(Provided.add(x, 0) if id(x) in seen else x)
+            seen.add(id(x))
+        else:
+            backend = backends.backend_of(x)
+            out.append(new(x if backend.exclusive(x, 1) else backend.asarray(x, copy=True)))
+    return out[::-1]
 
 
 def pull(outs: list[Any], cotangents: list[Any], leaves: list[Any], level: int, *, again: bool = True) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorlite import _tree
 from tensorlite.engine.forward import Program, Slot, dual
-from tensorlite.engine.levels import Level, bare, below, held
+from tensorlite.engine.levels import Level, bare, below, owned
 from tensorlite.engine.value import Provided, Value
 from tensorlite.errors import DTypeError, GradError
 from tensorlite.func._trees import as_tensors, matched, split_aux, tree_below
@@ -27,11 +27,18 @@ def _check_primals(name: str, flat: list[Any], tangents: Any) -> None:
                              "or convert it with .to(tl.float32)")
 
 
-def _tangent(o: Any, level: int) -> Any:
-    """A result's tangent at ``level``; zeros if it has none."""
-    mine = isinstance(o, Value) and o.level == level
-    t = o.tangent if mine else None
-    return held(Provided.zeros_like(o.value if mine else o) if t is None else t)
+def _tangents(outs: list[Any], level: int) -> list[Any]:
+    """The results' tangents at ``level``, which they give away; zeros where there is none."""
+    mine = [o for o in outs if isinstance(o, Value) and o.level == level]
+    found = [o.tangent if isinstance(o, Value) and o.level == level else None for o in outs]   # type: ignore[attr-defined]
+    for o in mine:
+        o.tangent = None   # type: ignore[attr-defined]
+    found.reverse()
+    return [_or_zeros(found.pop(), below(o, level)) for o in outs]
+
+
+def _or_zeros(t: Any, like: Any) -> Any:
+    return Provided.zeros_like(like) if t is None else t
 
 
 def jvp(f: Callable[..., Any], primals: Any, tangents: Any, *, has_aux: bool = False) -> Any:
@@ -54,7 +61,7 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any, *, has_aux: bool = F
     with Level() as level:
         out, aux = split_aux("jvp", f(*rebuild([dual(bare(x), bare(t), level) for x, t in zip(flat, given)])), has_aux)
         outs, rebuild_out = as_tensors("jvp", out)
-    value, tangent = rebuild_out([below(o, level) for o in outs]), rebuild_out([_tangent(o, level) for o in outs])
+    value, tangent = rebuild_out([below(o, level) for o in outs]), rebuild_out(owned(_tangents(outs, level), given))
     return (value, tangent, tree_below(aux, level)) if has_aux else (value, tangent)
 
 
@@ -81,9 +88,9 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
         """J t."""
         given = matched("linearize", "tangent", tangents, rebuild(flat), "primals")
         inputs = {s.index: bare(t) for s, t in zip(slots, given) if s is not None and t is not None}
-        found = iter(program.run(inputs, [e.index for e in ends if e is not None]))
-        moved = [None if e is None else next(found) for e in ends]
-        return rebuild_out([Provided.zeros_like(v) if t is None else held(t) for v, t in zip(values, moved)])
+        found = program.run(inputs, [e.index for e in ends if e is not None])[::-1]
+        moved = [_or_zeros(None if e is None else found.pop(), v) for e, v in zip(ends, values)]
+        return rebuild_out(owned(moved, given))
 
     result = rebuild_out(values)
     return (result, push, tree_below(aux, level)) if has_aux else (result, push)

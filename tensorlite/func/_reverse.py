@@ -7,8 +7,8 @@ from typing import Any
 
 from tensorlite import _dtypes, _tree
 from tensorlite.backends import backend_of
-from tensorlite.engine.levels import ReverseLevel, below, held, leaf, pull
-from tensorlite.engine.value import Provided, Value, new
+from tensorlite.engine.levels import ReverseLevel, below, leaf, owned, pull
+from tensorlite.engine.value import Provided, Value
 from tensorlite.errors import DTypeError, GradError
 from tensorlite.func._trees import Argnums, as_tensors, matched, positions_of, replaced, split_aux, tree_below
 
@@ -36,7 +36,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     def pullback(*cotangents: Any) -> Any:
         """The cotangents of the primals."""
         given = matched("pullback", "cotangent", cotangents[0] if len(cotangents) == 1 else cotangents, result, "results")
-        return rebuild([held(g) for g in pull(outs, given, leaves, level)])
+        return rebuild(owned(pull(outs, given, leaves, level), given))
 
     return (result, pullback, tree_below(aux, level)) if has_aux else (result, pullback)
 
@@ -68,17 +68,10 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
         value = below(out, level)
         array = out.value if isinstance(out, Value) and out.level == level else None   # without it there is nothing to pull back
         ones = None if array is None else Provided.ones_like(array) if isinstance(array, Value) else backend_of(array).unit(array)
-        grads = rebuild([_own(g) for g in pull([out], [ones], leaves, level, again=False)])
+        grads = rebuild(owned(pull([out], [ones], leaves, level, again=False)))
         gradient = grads[0] if isinstance(argnums, int) else grads
         return ((value, tree_below(aux, level)) if has_aux else value), gradient
     return value_and_gradient
-
-
-def _own(g: Any) -> Any:
-    """A gradient as a tensor; a copy, if it may be the one that backward started with, which is shared."""
-    if isinstance(g, Value):
-        return g
-    return new(g if g.size != 1 or backend_of(g).writable(g) else backend_of(g).asarray(g, copy=True))
 
 
 def _check_scalar(out: Any, leaves: list[Any], holomorphic: bool) -> None:

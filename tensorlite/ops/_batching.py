@@ -10,7 +10,7 @@ import numpy as np
 from tensorlite import _dtypes
 from tensorlite.engine.batching import Args, _shifted, aligned, along, anywhere, everywhere, moved, opened, rank
 from tensorlite.engine.levels import held
-from tensorlite.engine.value import Provided
+from tensorlite.engine.value import Provided, Value
 from tensorlite.errors import ShapeError, VmapError
 from tensorlite.ops._index import ALL, ARRAY
 
@@ -508,6 +508,7 @@ def normalize_grad(op: Any, args: Args, batched: Flags, options: Options, size: 
     """By x for all examples at once; by weight and bias a sum for each example."""
     from tensorlite.ops.elementwise import add_p, mul_p, sub_p, sum_to
     from tensorlite.ops.functions import rsqrt_p
+    from tensorlite.ops.normalization import moments
     w, (g, x, mean, var) = args[2], [everywhere(a, b, size) for k, (a, b) in enumerate(zip(args, batched)) if k != 2]
     shape, ndim = options["shape"], x.ndim - 1
     q = g if w is None else mul_p(g, aligned(w, batched[2], ndim))
@@ -515,6 +516,8 @@ def normalize_grad(op: Any, args: Args, batched: Flags, options: Options, size: 
     if shape is None:
         return (by_x,)
     wide = (size, *(1,) * (ndim - len(shape)), *shape)
+    if isinstance(x, Value):   # to be differentiated further, and x is in its moments
+        mean, var = moments(x, mean, var, tuple([a + 1 for a in options["axes"]]), options["center"])
     xhat = mul_p(sub_p(x, mean), rsqrt_p(add_p(var, options["eps"])))
     return by_x, *[Provided.reshape(sum_to(a, shape=wide), shape=(size, *shape)) for a in (mul_p(g, xhat), g)]
 

@@ -109,7 +109,8 @@ def _softmax_cross_entropy_rule(g: Any, out: Any, labels: Any, weight: Any, opti
     grad = out[1]
     total = None if of_loss is None else scale_rows_p(of_loss, grad)
     if of_grad is not None:   # second order: softmax is had back from the gradient, so the logits need not be kept
-        a, b = terms_p(labels, weight, classes=grad.shape[1], dtype=grad.dtype, **options)
+        of_terms = {name: options[name] for name in ("ignore_index", "label_smoothing", "reduction")}
+        a, b = terms_p(labels, weight, classes=grad.shape[1], dtype=grad.dtype, **of_terms)
         p = mul_p(add_p(grad, b), where(a == 0, a, 1 / where(a == 0, a + 1, a)))
         ph = mul_p(p, of_grad)
         second = mul_p(a, sub_p(ph, mul_p(p, sum_p(ph, axis=-1, keepdims=True))))

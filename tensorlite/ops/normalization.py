@@ -13,7 +13,7 @@ from tensorlite.kernels import _normalization as _reference
 from tensorlite.ops import _batching, manipulation
 from tensorlite.ops._axes import count_along
 from tensorlite.ops._names import torch_names
-from tensorlite.ops.elementwise import add_p, mul_p, neg_p, sub_p, sum_to
+from tensorlite.ops.elementwise import add_p, cast_p, mul_p, neg_p, sub_p, sum_to
 from tensorlite.ops.functions import rsqrt_p
 from tensorlite.ops.reduction import mean_p, sum_p
 
@@ -43,6 +43,8 @@ def _normalize_grad_rule(h: Any, needs: Any, g: Any, x: Any, w: Any, mean: Any, 
     """The cotangents of g, x and w, with all that depends on x through its moments."""
     hx, hw, hb = (*h, None, None)[:3]
     n = count_along(tuple(x.shape), axes)
+    if isinstance(x, Value):   # a third derivative may follow, and x is in its moments
+        mean, var = moments(x, mean, var, axes, center)
     rstd = rsqrt_p(add_p(var, eps))
     d = sub_p(x, mean)
     xhat = mul_p(d, rstd)
@@ -67,6 +69,16 @@ def _normalize_grad_rule(h: Any, needs: Any, g: Any, x: Any, w: Any, mean: Any, 
     if hb is not None:
         to_g = _plus(to_g, manipulation.broadcast_to(hb, tuple(g.shape)))
     return to_g, _from_moments(d, rstd, to_xhat, to_rstd, axes, n, center), to_w, None, None
+
+
+def moments(x: Any, mean: Any, var: Any, axes: Axes, center: bool) -> tuple[Any, Any]:
+    """The moments as functions of x, in the dtype they were found in."""
+    x = x if x.dtype == var.dtype else cast_p(x, dtype=var.dtype)
+    d = x
+    if center:
+        mean = mean_p(x, axis=axes, keepdims=True)
+        d = sub_p(x, mean)
+    return mean, mean_p(mul_p(d, d), axis=axes, keepdims=True)
 
 
 def _plus(a: Any, b: Any) -> Any:
@@ -164,8 +176,8 @@ def group_norm(input: Array, num_groups: int, weight: Array | None = None, bias:
 
 @torch_names
 def instance_norm(input: Array, running_mean: Array | None = None, running_var: Array | None = None,
-                  weight: Array | None = None, bias: Array | None = None, use_input_stats: bool = True, momentum: float = 0.1,
-                  eps: float = 1e-5) -> Array:
+                  weight: Array | None = None, bias: Array | None = None, use_input_stats: bool = True,
+                  momentum: float | None = 0.1, eps: float = 1e-5) -> Array:
     """(x - mean) / sqrt(var + eps) weight + bias for each channel of each sample of (N, C, ...) (Ulyanov et al. 2016).
 
     By the sample's own mean and biased variance, and running_mean and running_var, if given, (C,), move towards the batch's mean

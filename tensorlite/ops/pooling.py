@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import operator
+from functools import lru_cache
 from math import inf, prod
 from typing import Any
+
+import numpy as np
 
 from tensorlite import _dtypes
 from tensorlite.engine.batching import leading
@@ -93,8 +96,14 @@ def each_axis(name: str, what: str, value: Any, axes: int, least: int) -> tuple[
     return numbers
 
 
-def _sliding(name: str, x: Any, axes: int, kernel_size: Size, stride: Size, padding: Size, dilation: Size,
-             ceil_mode: bool) -> Windows:
+def _sliding(name: str, x: Any, axes: int, *sizes: Size, ceil_mode: bool) -> Windows:
+    """The windows for kernel_size, stride, padding and dilation."""
+    return _found(name, tuple(x.shape), axes, *[tuple(s) if s.__class__ is list else s for s in sizes], bool(ceil_mode))
+
+
+@lru_cache(1024, typed=True)
+def _found(name: str, shape: tuple[int, ...], axes: int, kernel_size: Size, stride: Size, padding: Size, dilation: Size,
+           ceil_mode: bool) -> Windows:
     kernel = each_axis(name, "kernel_size", kernel_size, axes, 1)
     step = kernel if stride is None or stride == () else each_axis(name, "stride", stride, axes, 1)
     pad, dilate = each_axis(name, "padding", padding, axes, 0), each_axis(name, "dilation", dilation, axes, 1)
@@ -102,16 +111,15 @@ def _sliding(name: str, x: Any, axes: int, kernel_size: Size, stride: Size, padd
         if p > k // 2:
             raise ShapeError(f"{name}: padding {padding} is more than half of kernel_size {kernel_size}, so that a window could "
                              f"see padding alone; pad by at most {k // 2}, or pad the input first with nn.functional.pad")
-    sizes = tuple(x.shape[x.ndim - axes:])
     found = []
-    for n, k, s, p, d in zip(sizes, kernel, step, pad, dilate):
+    for n, k, s, p, d in zip(shape[len(shape) - axes:], kernel, step, pad, dilate):
         try:
-            found.append(_windows.sliding(n, k, s, p, d, bool(ceil_mode)))
+            found.append(_windows.sliding(n, k, s, p, d, ceil_mode))
         except ValueError:
             reach, room = d * (k - 1) + 1, n + 2 * p
             what = f"is larger than the padded input, {room}" if reach > room else "has a window that sees padding alone"
             raise ShapeError(f"{name}: kernel_size {k} with dilation {d} reaches over {reach} elements and {what}: the input has "
-                             f"shape {tuple(x.shape)} and padding is {p}; use a smaller kernel or dilation, or a larger input"
+                             f"shape {shape} and padding is {p}; use a smaller kernel or dilation, or a larger input"
                              ) from None
     return tuple(found)
 
@@ -140,7 +148,7 @@ def _maxima(x: Any, windows: Windows, return_indices: bool) -> Any:
 def _max(name: str, x: Any, axes: int, kernel_size: Size, stride: Size, padding: Size, dilation: Size, ceil_mode: bool,
          return_indices: bool) -> Any:
     _check(name, x, axes, "fiu")
-    return _maxima(x, _sliding(name, x, axes, kernel_size, stride, padding, dilation, ceil_mode), return_indices)
+    return _maxima(x, _sliding(name, x, axes, kernel_size, stride, padding, dilation, ceil_mode=ceil_mode), return_indices)
 
 
 @torch_names
@@ -217,7 +225,7 @@ def _unpool(name: str, x: Any, indices: Any, axes: int, kernel_size: Size, strid
     if len(sizes) != axes or any(abs(n - u) >= s for n, u, s in zip(sizes, usual, step)):
         raise ShapeError(f"{name}: output_size is {output_size!r}; expected {usual}, each within its stride {step}")
     rows, size = prod(lead), prod(sizes)
-    base = index_array(x, _windows.np.arange(rows).reshape(-1, 1) * size)
+    base = index_array(x, np.arange(rows).reshape(-1, 1) * size)
     at = reshape_p(add_p(reshape_p(indices, shape=(rows, prod(counts))), base), shape=(rows * prod(counts),))
     flat = put_p(zeros_of_p(x, shape=(rows * size,)), reshape_p(x, shape=(rows * prod(counts),)), at, spec=(ARRAY,))
     return reshape_p(flat, shape=(*lead, *sizes))
@@ -254,7 +262,7 @@ def _avg(name: str, x: Any, axes: int, kernel_size: Size, stride: Size, padding:
     _check(name, x, axes, "fc")
     if divisor_override == 0:
         raise ShapeError(f"{name}: divisor_override is 0; expected another number, or None for the number of elements")
-    windows = _sliding(name, x, axes, kernel_size, stride, padding, 1, ceil_mode)
+    windows = _sliding(name, x, axes, kernel_size, stride, padding, 1, ceil_mode=ceil_mode)
     divisors = [None] * axes if divisor_override is None else [*[1.0] * (axes - 1), float(divisor_override)]
     return resample_p(x, taps=tuple([_windows.mean(w, bool(count_include_pad), d) for w, d in zip(windows, divisors)]))
 
@@ -372,9 +380,8 @@ def local_response_norm(input: Array, size: int, alpha: float = 1e-4, beta: floa
     return mul_p(input, _pow(add_p(mul_p(mean, alpha), k), -beta))
 
 
-@_windows.lru_cache(1024)
+@lru_cache(1024)
 def _neighbours(channels: int, size: int) -> Any:
-    np = _windows.np
     at = np.arange(channels)[:, None] + np.arange(size) - size // 2
     there = (at >= 0) & (at < channels)
     return _windows.weighted(channels, np.where(there, at, 0), there / size)
