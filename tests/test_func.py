@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tensorlite as tl
-from tensorlite.errors import DTypeError, GradError, ShapeError
+from tensorlite.errors import DTypeError, GradError, InplaceError, ShapeError
 from tensorlite.func import grad, jacrev, stop_gradient, value_and_grad, vjp
 
 
@@ -191,3 +191,51 @@ def test_a_gradient_may_be_changed_in_place() -> None:
         leaf.backward()
         leaf.grad.mul_(7.0)
         assert grad(f)(t(3.0)).item() == 1
+
+
+def test_what_transforms_return_shares_no_memory() -> None:
+    x, v = t([1.0, 2.0, 3.0]), t([4.0, 5.0, 6.0])
+    labels = tl.tensor(1)
+    results = [
+        lambda: grad(lambda a, b: (a + b).sum(), (0, 1))(x, x),
+        lambda: vjp(lambda a, b: a + b, x, x)[1](v),
+        lambda: vjp(lambda a: (a, a.reshape(3)), x)[1]((v, v)),
+        lambda: (tl.jvp(lambda a: a, (x,), (v,))[1], tl.jvp(lambda a: (a, a), (x,), (v,))[1]),
+        lambda: tl.linearize(lambda a: (a, a, a.reshape(3, 1)), x)[1](v),
+        lambda: tl.hvp(lambda a: (a * a).sum() / 2, (x,), (v,))[1:],
+        lambda: tl.vmap(lambda a: vjp(lambda b: (b, b), a)[1]((a, a)))(x),
+    ]
+    for run in results:
+        arrays = [a.numpy() for a in tl._tree.flatten(run())[0]]
+        for i, a in enumerate(arrays):
+            for other in (x.numpy(), v.numpy(), *arrays[:i]):
+                assert not np.shares_memory(a, other)
+    for f in (lambda a: tl.nn.functional.cross_entropy(a, labels), lambda a: tl.dot(a, v)):   # what was kept is given away
+        pullback = vjp(f, x)[1]
+        first = pullback(t(1.0))[0]
+        kept = first.numpy().copy()
+        first.mul_(2.0)
+        np.testing.assert_array_equal(pullback(t(1.0))[0].numpy(), kept)
+    assert v.tolist() == [4, 5, 6]
+
+
+def test_a_gradient_given_twice_is_two_inside_of_a_transform() -> None:
+    def f(x: Any) -> Any:
+        a, b = grad(lambda p, q: p * x + q * x, (0, 1))(x, x)
+        a += x
+        return a * b
+    assert grad(f)(t(3.0)).item() == 12
+
+
+def test_linearize_refuses_what_was_changed() -> None:
+    x = t([1.0, 2.0])
+    out, push = tl.linearize(lambda x: tl.exp(x) * x, x)
+    out.add_(1.0)   # not kept
+    push(x)
+    x.add_(1.0)
+    with pytest.raises(InplaceError, match=r"linear part of mul needs .* changed in place by add_"):
+        push(x)
+    out, push = tl.linearize(tl.exp, t([1.0, 2.0]))
+    out.mul_(2.0)
+    with pytest.raises(InplaceError, match="linear part of exp"):
+        push(x)

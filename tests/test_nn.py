@@ -305,6 +305,42 @@ def test_second_order_of_normalisation():
     assert tl.testing.gradcheck(lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), x, modes=("rev", "double"))
 
 
+@pytest.mark.parametrize("norm", [
+    lambda x: F.layer_norm(x, 4, x[0] ** 2, x[1]),
+    lambda x: F.rms_norm(x, 4, x[0] ** 2),
+    lambda x: F.group_norm(x, 2),
+    lambda x: F.batch_norm(x, None, None, x[0], x[1], training=True),
+])
+def test_third_order_of_normalisation(norm):
+    """The moments depend on the input in every derivative, in both modes and inside of vmap."""
+    def along(f, v, mode):
+        if mode == "fwd":
+            return lambda x: tl.jvp(f, (x,), (v,))[1]
+        if mode == "vmap":
+            return lambda x: (tl.vmap(tl.grad(f))(tl.stack([x, 2 * x]))[0] * v).sum()
+        return lambda x: (tl.grad(f)(x) * v).sum()
+
+    x, *vs = (tl.tensor(a) for a in np.random.default_rng(0).standard_normal((4, 3, 4)))
+    f = lambda x: tl.sin(norm(x)).sum()
+    for modes in (("rev", "rev", "rev"), ("fwd", "fwd", "fwd"), ("rev", "fwd", "rev"), ("vmap", "fwd", "rev"),
+                  ("fwd", "vmap", "vmap")):
+        for v, mode in zip(vs[:2], modes):
+            f = along(f, v, mode)
+        step = 1e-5 * vs[2]
+        numeric = (f(x + step) - f(x - step)).item() / 2e-5
+        assert abs(along(f, vs[2], modes[2])(x).item() - numeric) < 1e-5 * abs(numeric) + 1e-5
+        f = lambda x: tl.sin(norm(x)).sum()
+
+
+def test_per_sample_gradients_of_normalisation_depend_on_the_input_through_its_moments():
+    x, v, w = (tl.tensor(a) for a in np.random.default_rng(0).standard_normal((3, 2, 4)))
+    by_weight = tl.grad(lambda w, x: tl.sin(F.layer_norm(x, 4, w)).sum())
+    per_sample = lambda x: (tl.vmap(by_weight, in_axes=(None, 0))(w[0], x) * v).sum()
+    one_by_one = lambda x: sum((by_weight(w[0], x[i]) * v[i]).sum() for i in range(2))
+    np.testing.assert_allclose(tl.grad(per_sample)(x).numpy(), tl.grad(one_by_one)(x).numpy(), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(tl.jacfwd(per_sample)(x).numpy(), tl.grad(one_by_one)(x).numpy(), rtol=1e-9, atol=1e-12)
+
+
 # ---- initial values --------------------------------------------------------------------------------------------------
 
 def spread(make, bound=None, std=None):

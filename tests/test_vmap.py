@@ -416,6 +416,46 @@ def test_cross_entropy(weights: str, reduction: str, smoothing: float) -> None:
         same(vmap(function, in_axes=axes)(z, y, w), np.stack([array(function(*row)) for row in rows]), 1e-11)
 
 
+def test_jacobians_and_hessians_of_cross_entropy_inside_of_vmap() -> None:
+    x, labels = normal(2, 3, 4), tl.tensor([0, 3, 1])
+    loss = lambda x: F.cross_entropy(x, labels, label_smoothing=0.1)
+    expected = np.stack([hessian(loss)(one).numpy() for one in x])
+    np.testing.assert_allclose(vmap(hessian(loss))(x).numpy(), expected, atol=1e-12)
+    both = jacfwd(lambda x: grad(lambda x: vmap(loss)(x).sum())(x))(x).numpy()
+    np.testing.assert_allclose(np.stack([both[0, :, :, 0], both[1, :, :, 1]]), expected, atol=1e-12)
+    np.testing.assert_allclose(jacfwd(vmap(loss))(x).numpy(), jacrev(vmap(loss))(x).numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (1, 2), (2, 2), (2, 1, 2), (2, 2, 1), (2, 2, 2)])
+def test_a_mask_of_each_example_behind_whole_axes(shape: tuple[int, ...]) -> None:
+    x, v, each = normal(4, 2, 3, 2), normal(*shape), normal(4, *shape)
+    mask = tl.tensor(np.array([[1, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 1]], bool))
+
+    def put(x: Any, mask: Any, v: Any) -> Any:
+        out = x * 1.0
+        out[:, mask] = v
+        return out
+    np.testing.assert_array_equal(vmap(put, in_axes=(0, 0, None))(x, mask, v).numpy(),
+                                  np.stack([put(a, m, v).numpy() for a, m in zip(x, mask)]))
+    np.testing.assert_array_equal(vmap(put)(x, mask, each).numpy(), np.stack([put(*one).numpy() for one in zip(x, mask, each)]))
+
+
+@pytest.mark.parametrize("transform", [jacrev, jacfwd, lambda f: hessian(lambda x: tl.sin(f(x)).sum())])
+def test_jacobians_of_what_a_mask_writes_and_reads(transform: Any) -> None:
+    def written(x: Any) -> Any:
+        out = tl.sin(x)
+        out[x > 0.1] = 0.25
+        return out
+    x = normal(4, 2, 3)
+    expected = np.stack([transform(written)(a).numpy() for a in x])
+    np.testing.assert_allclose(vmap(transform(written))(x).numpy(), expected, atol=1e-12)
+    x, half = normal(4, 2, 4), tl.arange(4) < 2
+    masks = tl.tensor(np.array([half.numpy(), ~half.numpy()] * 2))
+    read = lambda mask: transform(lambda a: tl.sin(a[:, mask]))
+    np.testing.assert_allclose(vmap(lambda a, m: read(m)(a), branching="group")(x, masks).numpy(),
+                               np.stack([read(m)(a).numpy() for a, m in zip(x, masks)]), atol=1e-12)
+
+
 def test_half_precision_cross_entropy_sums_as_wide_as_without() -> None:
     z, y = normal(2, 3000, 4).to(tl.float16), tl.zeros(2, 3000, dtype=tl.int64)
     out = vmap(F.cross_entropy)(z, y)

@@ -60,7 +60,8 @@ def opened(level: int) -> Batch:
             found: Batch = one
             return found
     check_open(level, "vmap")
-    raise AssertionError(f"level {level} is no vmap's")
+    raise VmapError("vmap: a batched tensor is used in a thread that its vmap was not told of; start it with "
+                    "contextvars.copy_context().run(function, ...)")
 
 
 def through(op: Any, args: tuple[Any, ...], options: dict[str, Any], level: int) -> Any:

@@ -96,7 +96,7 @@ def owned(found: list[Any], given: Iterable[Any] = ()) -> list[Any]:
     in place changes nothing else."""
     seen, out = {id(x) for x in given}, []
     while found:
-        x = found.pop()
+        x = bare(found.pop())
         if isinstance(x, Value):
             out.append(Provided.add(x, 0) if id(x) in seen else x)
             seen.add(id(x))

@@ -227,6 +227,8 @@ def hvp(f: Callable[..., Any], primals: Any, tangents: Any, *, has_aux: bool = F
     >>> tl.func.hvp(lambda x: (x ** 3).sum(), (tl.tensor([1.0, 2.0]),), (tl.tensor([1.0, 0.0]),))
     (tensor(9.), tensor([6., 0.]))
     """
+    if not isinstance(primals, (tuple, list)):
+        raise GradError(f"hvp: primals is a {type(primals).__name__}; expected a tuple with one entry for each argument")
     everything = tuple(range(len(primals)))
 
     def both(*args: Any) -> Any:
@@ -234,5 +236,5 @@ def hvp(f: Callable[..., Any], primals: Any, tangents: Any, *, has_aux: bool = F
         value, aux = split_aux("hvp", value, has_aux)
         return gradient, (value, aux)
     _, product, (value, aux) = jvp(both, primals, tangents, has_aux=True)
-    product = product if isinstance(primals, (tuple, list)) and len(primals) > 1 else product[0]
+    product = product if len(primals) > 1 else product[0]
     return (value, product, aux) if has_aux else (value, product)

@@ -199,9 +199,22 @@ def _shift(x: Any, move: tuple[int, int, int], *, back: bool = False) -> Any:
     return Provided.permute(x, axes=tuple(order))
 
 
-def _by_mask(spec: tuple[Any, ...], indices: Args, batched: Flags) -> bool:
-    """Whether an index is one boolean mask that differs along the batch, and nothing else."""
-    return len(indices) == 1 and batched[0] and spec[0] is ARRAY and spec[1:] == (Ellipsis,) and _is_mask(indices[0])
+def _mask_at(spec: tuple[Any, ...], indices: Args, batched: Flags) -> int:
+    """How many whole axes are before the one boolean mask that differs along the batch; -1 of any other index."""
+    alone = len(indices) == 1 and batched[0] and spec[-2:] == (ARRAY, Ellipsis) and _is_mask(indices[0])
+    return len(spec) - 2 if alone and all(s == ALL for s in spec[:-2]) else -1
+
+
+def _forward(x: Any, at: int, count: int) -> Any:
+    """A batch with ``count`` axes, ``at`` places behind the first of an example, moved to the front of these."""
+    return x if not at else Provided.permute(x, axes=(0, *range(1 + at, 1 + at + count), *range(1, 1 + at),
+                                                      *range(1 + at + count, x.ndim)))
+
+
+def _backward(x: Any, at: int, count: int) -> Any:
+    """The opposite."""
+    return x if not at else Provided.permute(x, axes=(0, *range(1 + count, 1 + count + at), *range(1, 1 + count),
+                                                      *range(1 + count + at, x.ndim)))
 
 
 def _rows_of(x: Any, mask: Any) -> tuple[Any, Any]:
@@ -214,15 +227,16 @@ def _rows_of(x: Any, mask: Any) -> tuple[Any, Any]:
 def getitem(op: Any, args: Args, batched: Flags, options: Options, size: int, level: int) -> Any:
     from tensorlite.ops.reduction import count_nonzero_p
     x, *indices = args
-    if _by_mask(options["spec"], indices, batched[1:]):
+    at = _mask_at(options["spec"], indices, batched[1:])
+    if at >= 0:
         branches = opened(level).branches
         if branches is None:
             raise VmapError(f"vmap: {options.get('op', op.name)} by a boolean mask that differs along the batch gives results of "
                             "different lengths; use where(mask, x, 0), x[mask] = v, or vmap(f, branching='group'), which splits "
                             "the batch")
-        rows, mask = _rows_of(everywhere(x, batched[0], size), indices[0])
+        rows, mask = _rows_of(_forward(everywhere(x, batched[0], size), at, indices[0].ndim - 1), indices[0])
         count = int(branches.decide(held(count_nonzero_p(mask, axis=1))._host()))
-        return chosen(rows, mask, count)
+        return _backward(chosen(rows, mask, count), at, 1)
     spec, arrays, move = _index(op.name, batched[0], indices, batched[1:], options["spec"], size, rank(x, batched[0]))
     return _shift(op(x, *arrays, **{**options, "spec": spec}), move)
 
@@ -245,8 +259,9 @@ def put(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any
     x, v, *indices = args
     ndim = rank(x, batched[0])
     x = everywhere(x, batched[0], size)
-    if _by_mask(options["spec"], indices, batched[2:]):
-        return _put_by_mask(x, v, indices[0], batched[1])
+    at = _mask_at(options["spec"], indices, batched[2:])
+    if at >= 0:
+        return _put_by_mask(x, v, indices[0], batched[1], at)
     spec, arrays, move = _index(op.name, True, indices, batched[2:], options["spec"], size, ndim)
     if hasattr(v, "shape") and (batched[1] or move[1]):
         part = getitem_p(x, *arrays, spec=spec)
@@ -256,12 +271,18 @@ def put(op: Any, args: Args, batched: Flags, options: Options, size: int) -> Any
     return op(x, v, *arrays, **{**options, "spec": spec})
 
 
-def _put_by_mask(x: Any, v: Any, mask: Any, of_v: bool) -> Any:
-    """x[mask] = v: the k-th of the places where an example's mask is true gets the k-th of its values."""
+def _put_by_mask(x: Any, v: Any, mask: Any, of_v: bool, at: int) -> Any:
+    """x[mask] = v: the k-th of the places where an example's mask is true gets the k-th of its values. The mask is of the axes
+    behind the first ``at``."""
     from tensorlite.ops.cumulative import cumsum_p
     from tensorlite.ops.elementwise import cast_p, clip, sub_p, where_p
     from tensorlite.ops.indexing import getitem_p, index_array
-    size, shape = x.shape[0], tuple(x.shape)
+    size, axes = x.shape[0], mask.ndim - 1
+    behind = x.ndim - 1 - at - axes
+    if at and rank(v, of_v) > behind:
+        v, of_v = _forward(aligned(everywhere(v, of_v, size), True, at + 1 + behind), at, 1), True
+    x = _forward(x, at, axes)
+    shape = tuple(x.shape)
     rows, mask = _rows_of(x, mask)
     ndim = rows.ndim - 1
     if hasattr(v, "dtype"):
@@ -275,7 +296,7 @@ def _put_by_mask(x: Any, v: Any, mask: Any, of_v: bool) -> Any:
         else:
             v = aligned(v, of_v, ndim)
     mask = Provided.reshape(mask, shape=(*mask.shape, *(1,) * (ndim - 1)))
-    return Provided.reshape(where_p(mask, v, rows), shape=shape)
+    return _backward(Provided.reshape(where_p(mask, v, rows), shape=shape), at, axes)
 
 
 def _check_counts(mask: Any, count: int) -> None:
@@ -290,8 +311,9 @@ def put_add(op: Any, args: Args, batched: Flags, options: Options, size: int) ->
     from tensorlite.ops.indexing import zeros_of_p
     v, *indices = args
     shape = options["shape"]
-    if _by_mask(options["spec"], indices, batched[1:]):   # a mask names no place twice
-        return _put_by_mask(zeros_of_p(v, shape=(size, *shape)), v, indices[0], batched[0])
+    at = _mask_at(options["spec"], indices, batched[1:])
+    if at >= 0:   # a mask names no place twice
+        return _put_by_mask(zeros_of_p(v, shape=(size, *shape)), v, indices[0], batched[0], at)
     spec, arrays, move = _index(op.name, True, indices, batched[1:], options["spec"], size, len(shape))
     v = _shift(everywhere(v, batched[0], size), move, back=True)
     return op(v, *arrays, **{**options, "spec": spec, "shape": (size, *shape)})

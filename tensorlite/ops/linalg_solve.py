@@ -200,7 +200,8 @@ def solve_triangular(a: Array, b: Array, /, *, upper: bool, left: bool = True, u
 # ---- det -----------------------------------------------------------------------------------------------------------------
 # The gradient is the matrix of cofactors, det(x) x^-T, which exists for singular matrices too. By x = U S V^H, with d the phase
 # det(U) det(V^H), it is d conj(U) C(S) V^T, where C of a diagonal matrix has the products of the other elements, and C'(S) the
-# products of all but two: nothing is divided by a determinant, in any derivative.
+# products of all but two: nothing is divided by a determinant. From the third derivative on the vectors are differentiated too,
+# which is incomplete where singular values are repeated.
 
 def _cofactors(xp: Any, x: Any) -> Any:
     u, s, vh = xp.linalg.svd(x, full_matrices=False)
