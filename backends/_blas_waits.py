@@ -5,13 +5,15 @@ threads (``kernels/_parallel.py``) then lack: the step of a small convolutional 
 ``linear`` cost 20, and takes 32 with 2^16 cycles. Products one after the other, also with pauses of 3 ms, take as long as before.
 
 It concerns the whole process, so whoever has set ``OPENBLAS_THREAD_TIMEOUT`` has decided otherwise. Other BLAS libraries are left
-alone, and so are builds that do not export the two functions that read the setting again and restart the workers.
+alone, and so are builds that do not export the two functions that read the setting again and restart the workers, and processes
+that have started threads before.
 """
 from __future__ import annotations
 
 import ctypes
 import glob
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ __all__ = ["wait_shortly"]
 def wait_shortly() -> bool:
     """Set the waiting time of the OpenBLAS in NumPy's wheel; whether there was one, and nobody else had set it."""
     found = glob.glob(str(Path(np.__file__).parent.parent / "numpy.libs" / "lib*openblas*.so*"))
-    if NAME in os.environ or len(found) != 1:
+    if NAME in os.environ or len(found) != 1 or threading.active_count() > 1:   # another thread may be in a product
         return False
     try:
         library = ctypes.CDLL(found[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,11 @@ def pullback(*cotangents: Any) -> Any:
 
 def push(*tangents: Any) -> Any:
     return linearize(tl.sin, X)[1](*tangents)
+
+
+def in_a_thread(f: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(f).result()
 
 
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
@@ -68,7 +74,10 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "grad of a word": (lambda: grad(lambda x: 1.0)("a"), DTypeError, "data of type str gives no numbers"),
     "jvp, primals": (lambda: jvp(tl.sin, X, X), GradError,
                      "jvp: primals is a Tensor; expected a tuple with one entry for each arg"),
-    "hvp, primals": (lambda: hvp(total, X, X), GradError, "primals is a Tensor; expected a tuple"),
+    "hvp, primals": (lambda: hvp(total, X, X), GradError, "hvp: primals is a Tensor; expected a tuple"),
+    "hvp, a scalar": (lambda: hvp(total, S, S), GradError, "hvp: primals is a Tensor; expected a tuple"),
+    "hvp, a number": (lambda: hvp(total, 3.0, 1.0), GradError, "hvp: primals is a float; expected a tuple"),
+    "vmap, a thread": (lambda: vmap(lambda x: in_a_thread(lambda: x[x > 0]))(X[None]), VmapError, r"copy_context\(\)\.run"),
     # argnums
     "argnums too large": (lambda: grad(total, 1)(X), GradError, "argnums has 1, but the function was called with 1 positional"),
     "argnums too small": (lambda: grad(total, -2)(X), GradError, "argnums has -2"),
