@@ -53,8 +53,10 @@ class Convolutions:
             found = self.library.fprop(x, w, b, out, self._tf32, **options)
             if found is None and b is not None:   # no plan has the bias in it
                 found = self.library.fprop(x, w, None, out, self._tf32, **options)
-                if found is not None:
+                if found is not None and b.dtype == found.dtype:
                     found += b.reshape(-1, *(1,) * (x.ndim - 2))
+                elif found is not None:
+                    found = found + b.reshape(-1, *(1,) * (x.ndim - 2))
             if found is not None:
                 return found
         return self.columns.conv(x, w, b, groups=groups, **options)

@@ -28,7 +28,8 @@ REFUSED = {
     "binary_cross_entropy_with_logits",
     "floor", "ceil", "trunc", "frac", "floor_divide", "divide_floor", "divide_trunc", "remainder", "fmod", "atan2", "hypot",
     "logaddexp", "logaddexp2", "copysign", "layer_norm", "rms_norm", "group_norm",
-    "cross_entropy of probabilities"}
+    "cross_entropy of probabilities", "instance_norm", "lp_pool2d", "max_pool1d", "max_pool2d", "max_pool3d",
+    "max_pool2d: dilated, hanging over", "max_unpool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
 
 
 # functions of a factorization that do not depend on its arbitrary part where that is a sign, but do where it is a phase

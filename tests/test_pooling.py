@@ -278,7 +278,7 @@ def test_batch_norm_with_channels_last(dtype: str) -> None:
     (lambda n: n.InstanceNorm1d(3, affine=True), (2, 3, 5)), (lambda n: n.InstanceNorm2d(3), (3, 4, 2)),
     (lambda n: n.InstanceNorm2d(3, affine=True, track_running_stats=True), (4, 3, 4, 2)),
     (lambda n: n.InstanceNorm3d(3, track_running_stats=True, momentum=0.3), (2, 3, 2, 2, 2)),
-], ids=str)
+])
 def test_layers(make: Any, shape: tuple[int, ...]) -> None:
     """Three batches in training, then one in evaluation: values, gradients, buffers."""
     mine, its = make(nn).double(), make(torch.nn).double()

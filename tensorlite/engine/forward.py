@@ -9,7 +9,7 @@ from typing import Any
 
 from tensorlite.engine import inplace, tape
 from tensorlite.engine.levels import ReverseLevel, leaf, pull
-from tensorlite.engine.value import Provided, Value, raw
+from tensorlite.engine.value import KIND, RAW, Provided, Value, raw
 from tensorlite.errors import NotDifferentiableError
 
 __all__ = ["Program", "Slot", "dual", "later", "push", "through"]
@@ -276,7 +276,8 @@ def _kept(op: Any, values: list[Any], given: Sequence[bool], out: Any) -> list[A
         for p in rule.picks:
             if p.__class__ is int:
                 kept.update([p] if p >= 0 else range(len(values), len(everything)))
-    return [raw(everything[k]) for k in sorted(kept) if hasattr(everything[k], "shape")]
+    arrays = [raw(everything[k]) for k in sorted(kept)]
+    return [a for a in arrays if KIND.get(type(a)) == RAW]
 
 
 def _record(op: Any, values: list[Any], tangents: Sequence[Any], out: Any, options: dict[str, Any]) -> Any:

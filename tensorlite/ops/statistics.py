@@ -13,7 +13,7 @@ from tensorlite.ops._names import torch_names
 from tensorlite.ops.creation import zeros_p
 from tensorlite.ops.cumulative import cumprod_p, slide_p
 from tensorlite.ops.elementwise import add_p, div_p, mul_p, neg_p, sub_p
-from tensorlite.ops.functions import conj, real
+from tensorlite.ops.functions import conj, conj_p, real
 from tensorlite.ops.reduction import _cast, axes, floating, mean_p, shares_p, spread_p, sum_p
 
 Array = Any
@@ -140,7 +140,7 @@ var_p = primitive("var", _var, check=check_axes("var"))
 var_p.batch(along("axis"))
 var_p.vjp(x=lambda g, x, axis, correction, keepdims, x_shape: mul_p(
     spread_p(mul_p(g, 2 * _freedom(x_shape, axis, correction)), shape=x_shape, axis=axis, keepdims=keepdims),
-    conj(_deviation(x, axis))))   # type: ignore[has-type]
+    conj_p(_deviation(x, axis))))
 var_p.jvp(x=lambda t, x, axis, correction, keepdims, x_shape: mul_p(
     _along(t, _deviation(x, axis), axis, keepdims), 2 * _freedom(x_shape, axis, correction)))
 
@@ -148,7 +148,7 @@ std_p = primitive("std", _std, check=check_axes("std"))
 std_p.batch(along("axis"))
 std_p.vjp(x=lambda g, x, out, axis, correction, keepdims, x_shape: mul_p(
     spread_p(safe_div_p(mul_p(g, _freedom(x_shape, axis, correction)), out), shape=x_shape, axis=axis, keepdims=keepdims),
-    conj(_deviation(x, axis))))   # type: ignore[has-type]
+    conj_p(_deviation(x, axis))))
 std_p.jvp(x=lambda t, x, out, axis, correction, keepdims, x_shape: safe_div_p(
     mul_p(_along(t, _deviation(x, axis), axis, keepdims), _freedom(x_shape, axis, correction)), out))
 
@@ -278,7 +278,7 @@ def _growth(x: Any, out: Any, axis: Any, keepdims: bool, ord: float, x_shape: tu
 vector_norm_p = primitive("vector_norm", _vector_norm, check=check_axes("vector_norm"))
 vector_norm_p.batch(along("axis"))
 vector_norm_p.vjp(x=lambda g, x, out, axis, keepdims, ord, x_shape: mul_p(
-    spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims), conj(_growth(x, out, axis, keepdims, ord, x_shape))))   # type: ignore[has-type]
+    spread_p(g, shape=x_shape, axis=axis, keepdims=keepdims), conj_p(_growth(x, out, axis, keepdims, ord, x_shape))))
 vector_norm_p.jvp(x=lambda t, x, out, axis, keepdims, ord, x_shape: _along(
     t, _growth(x, out, axis, keepdims, ord, x_shape), axis, keepdims))
 
