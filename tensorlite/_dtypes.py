@@ -31,9 +31,10 @@ def kind(dtype: Any) -> str:
 
 def is_differentiable(dtype: Any) -> bool:
     """Whether values of this type can carry gradients: floating and complex types."""
-    found = _differentiable.get(dtype)
+    key = dtype.__class__, dtype   # libraries' dtypes may hash alike and refuse to be compared
+    found = _differentiable.get(key)
     if found is None:
-        found = _differentiable[dtype] = kind(dtype) in "fc"
+        found = _differentiable[key] = kind(dtype) in "fc"
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from tensorlite import backends
 from tensorlite._state import _current, current
 from tensorlite.engine import tape
-from tensorlite.engine.value import Provided, Value, new, raw, wrap
+from tensorlite.engine.value import KIND, RAW, Provided, Value, new, raw, wrap
 from tensorlite.errors import DTypeError, LeakError
 
 __all__ = ["OPEN", "Level", "ReverseLevel", "bare", "below", "check_open", "held", "leaf", "owned", "pull"]
@@ -82,8 +82,8 @@ def bare(x: Any) -> Any:
 
 
 def held(x: Any) -> Any:
-    """The opposite: an array as a tensor."""
-    return x if isinstance(x, Value) else new(x)
+    """The opposite: an array (or a library's scalar, which a rule may have made of one) as a tensor."""
+    return x if isinstance(x, Value) else new(x) if KIND.get(x.__class__) is RAW else Provided.asarray(x)
 
 
 def below(x: Any, level: int) -> Any:
@@ -97,6 +97,8 @@ def owned(found: list[Any], given: Iterable[Any] = ()) -> list[Any]:
     seen, out = {id(x) for x in given}, []
     while found:
         x = bare(found.pop())
+        if KIND.get(x.__class__) is not RAW and not isinstance(x, Value):   # a library's scalar
+            x = Provided.asarray(x).value
         if isinstance(x, Value):
             out.append(Provided.add(x, 0) if id(x) in seen else x)
             seen.add(id(x))
