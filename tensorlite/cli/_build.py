@@ -158,12 +158,12 @@ def loss(config: dict[str, Any]) -> Any:
 
 def precision(config: dict[str, Any], device: str) -> dict[str, Any]:
     """The Trainer's options for mixed precision."""
-    from tensorlite import amp, bfloat16, float16
+    import tensorlite
     if config["amp"] == "none":
         return {}
     if config["amp"] == "bf16":
-        return {"amp": bfloat16}
-    return {"amp": float16, "scaler": amp.GradScaler(device)}
+        return {"amp": tensorlite.bfloat16}   # which needs ml_dtypes, and says so
+    return {"amp": tensorlite.float16, "scaler": tensorlite.amp.GradScaler(device)}
 
 
 def trained(path: Path, data_name: str | None = None, device: str = "cpu") -> tuple[dict[str, Any], Any, Any]:
